@@ -1,0 +1,1 @@
+"""Tunesmith tunes the hyperparameters of anything that trains."""

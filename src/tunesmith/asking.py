@@ -1,0 +1,90 @@
+"""Puts questions to the searcher and turns its answers into events."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from tunesmith import commands as c
+from tunesmith import events as e
+from tunesmith.errors import TunesmithError
+from tunesmith.searchers.protocol import Searcher
+from tunesmith.trial import Failure
+
+Naming = Callable[[int, Mapping[str, Any]], e.Suggested]
+
+
+class Asker:
+    """Asks an eager searcher at once and any other one in a thread of its own, so that it never holds up a report.
+
+    Args:
+        name: turns a number and values into the event that makes the trial.
+        wake: called from the thread when an answer has come.
+    """
+
+    def __init__(self, searcher: Searcher, name: Naming, wake: Callable[[], None]) -> None:
+        self._searcher = searcher
+        self._name = name
+        self._wake = wake
+        self._orders: SimpleQueue[c.Ask | c.Tell | None] = SimpleQueue()
+        self._answers: SimpleQueue[list[e.Event]] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def ask(self, order: c.Ask) -> list[e.Event]:
+        """Return the suggestions, or an empty list when they will come later, by `collect`."""
+        if self._searcher.eager:
+            return self._answer(order)
+        self._submit(order)
+        return []
+
+    def tell(self, order: c.Tell) -> None:
+        """Pass a result on; it arrives before any later question."""
+        self._submit(order)
+
+    def collect(self) -> list[e.Event]:
+        """Return the answers that have come since the last call."""
+        events: list[e.Event] = []
+        while not self._answers.empty():
+            events += self._answers.get()
+        return events
+
+    def close(self) -> None:
+        """Let the thread end after what it is doing; a slow searcher is not waited for."""
+        if self._thread is not None:
+            self._orders.put(None)
+
+    def _submit(self, order: c.Ask | c.Tell) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._serve, name="tunesmith-searcher", daemon=True)
+            self._thread.start()
+        self._orders.put(order)
+
+    def _serve(self) -> None:
+        while (order := self._orders.get()) is not None:
+            if isinstance(order, c.Ask):
+                self._answers.put(self._answer(order))
+                self._wake()
+                continue
+            try:
+                self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
+            except Exception as error:  # noqa: BLE001 - a plug-in's fault becomes an event and ends no trial
+                self._answers.put([e.SearchFailed(_failure(error))])
+                self._wake()
+
+    def _answer(self, order: c.Ask) -> list[e.Event]:
+        try:
+            values = self._searcher.ask(order.first, order.count)
+            events: list[e.Event] = [self._name(order.first + i, v) for i, v in enumerate(values)]
+        except Exception as error:  # noqa: BLE001 - as above
+            return [e.SearchFailed(_failure(error))]
+        if len(events) < order.count:
+            events.append(e.Exhausted("every configuration of the search space has been tried"))
+        return events
+
+
+def _failure(error: Exception) -> Failure:
+    text = str(error) if isinstance(error, TunesmithError) else f"{type(error).__name__}: {error}"
+    return Failure("search", text, traceback.format_exc())

@@ -1,0 +1,1 @@
+"""Readers of a run that users choose or write."""

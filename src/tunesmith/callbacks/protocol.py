@@ -1,0 +1,29 @@
+"""What a callback may see of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunesmith.core.experiment import Experiment
+from tunesmith.events import Event
+
+
+class Callback:
+    """A reader of the run's events. Subclass it and override what you need; every method does nothing by default.
+
+    Callbacks run in the driver, after the replies to the workers, so a slow one never holds a report up. One that
+    raises is reported once, is switched off, and never ends the run. None of them can change the run.
+    """
+
+    def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
+        """The run begins or goes on. `path` is the experiment's folder, `total` the number of trials if known."""
+
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Events were committed; `experiment` has folded them already. Called with several at a time."""
+
+    def on_idle(self) -> None:
+        """Called a few times a second at most while nothing arrives: the moment to refresh a display."""
+
+    def on_end(self) -> None:
+        """The run has ended, well or not."""

@@ -1,0 +1,93 @@
+"""The orders that the core gives to the world. Each is safe to repeat: its effect comes back as an event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tunesmith.events import Event
+from tunesmith.resources import Allocation
+from tunesmith.trial import CheckpointRef
+
+
+class Command(msgspec.Struct, frozen=True):
+    """An order."""
+
+
+class Record(Command, frozen=True):
+    """Write down a decision that was taken just now, in the same transaction as its cause."""
+
+    event: Event
+
+
+class Ask(Command, frozen=True):
+    """Ask the searcher for trials number `first` to ``first + count - 1``; answered by Suggested or Exhausted."""
+
+    first: int
+    count: int
+
+
+class Tell(Command, frozen=True):
+    """Tell the searcher of a result (`final` False) or of a trial's end. `metrics` None: it ended without a result."""
+
+    trial: int
+    metrics: dict[str, Any] | None
+    final: bool
+    failed: bool = False
+
+
+class WakeAt(Command, frozen=True):
+    """Send a Tick at `at`, seconds since the epoch."""
+
+    at: float
+
+
+class Finish(Command, frozen=True):
+    """Nothing is left to do: end the run."""
+
+
+class WorkerCommand(Command, frozen=True):
+    """An order to the worker of one incarnation of a trial."""
+
+    trial: int
+    incarnation: int
+
+
+class Start(WorkerCommand, frozen=True):
+    """Start a worker for the trial.
+
+    `folder` is the trial's folder, relative to the experiment's. `iteration` and `time_total_s` are what the trial
+    has behind it when it goes on from `checkpoint`.
+    """
+
+    trial_id: str
+    name: str
+    folder: str
+    config: dict[str, Any]
+    allocation: Allocation
+    checkpoint: CheckpointRef | None = None
+    iteration: int = 0
+    time_total_s: float = 0.0
+
+
+class Continue(WorkerCommand, frozen=True):
+    """Let ``report`` return."""
+
+
+class Stop(WorkerCommand, frozen=True):
+    """End the trial: at its report if it waits in one, at its next one otherwise, by force after `grace_s` seconds."""
+
+    grace_s: float = 5.0
+
+
+class Pause(WorkerCommand, frozen=True):
+    """Save the trial's state and give its resources back; by force, without saving, after `grace_s` seconds."""
+
+    grace_s: float = 60.0
+
+
+class Discard(Command, frozen=True):
+    """Delete a checkpoint that retention no longer needs."""
+
+    checkpoint: CheckpointRef

@@ -1,0 +1,352 @@
+"""The controller: a synchronous state machine that answers each event with commands.
+
+Pure: no clock, no file, no thread, no global randomness. `step` is the only mutator of a live run, `replay` that of
+a resumed one. Both fold the event in the same way; only `step` then asks the policies, and every answer of theirs is
+an event of its own (a `Record` command), so that a replay never asks again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tunesmith import commands as c
+from tunesmith import events as e
+from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.retention import Retention
+from tunesmith.errors import MetricError, ResourceError
+from tunesmith.objective import Objective
+from tunesmith.resources import Allocation, Pool, Resources
+from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler
+from tunesmith.stoppers.protocol import Stopper
+from tunesmith.trial import Status
+
+_AHEAD = 32  # eager suggestions are asked for in batches of this size
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The bounds of a run. None means that there is none; times are seconds."""
+
+    max_trials: int | None = None
+    max_concurrent: int | None = None
+    max_failures: int = 0
+    time_budget_s: float | None = None
+    keep_checkpoints: int | None = None
+    stop_grace_s: float = 5.0
+
+
+class Controller:
+    """Holds an experiment's state and decides, by its policies, what happens next.
+
+    Args:
+        configure: builds a trial's configuration from its recorded values; pure.
+        eager: whether the searcher may be asked ahead.
+        resources: what each trial asks for unless its suggestion says otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: Objective | None,
+        scheduler: Scheduler,
+        configure: Callable[[Mapping[str, Any]], dict[str, Any]],
+        stopper: Stopper | None = None,
+        limits: Limits | None = None,
+        eager: bool = True,
+        resources: Resources | None = None,
+    ) -> None:
+        self.objective = objective
+        self.limits = limits or Limits()
+        self.experiment = Experiment(self.limits.max_failures)
+        self._scheduler = scheduler
+        self._stopper = stopper
+        self._configure = configure
+        self._eager = eager
+        self._request = resources or Resources()
+        self._retention = Retention(self.limits.keep_checkpoints)
+        self._pool = Pool(Resources(cpu=0))
+        self._granted: dict[int, Allocation] = {}
+        self._pending: deque[int] = deque()
+        self._paused: dict[int, None] = {}
+        self._asked = 0
+        self._deadline: float | None = None
+
+    # -- the two ways to fold
+
+    def step(self, event: e.Event) -> list[c.Command]:
+        """Fold a live event, let the policies decide, and return the orders that follow, in order.
+
+        Raises:
+            IllegalMoveError: the event has no legal move; nothing was changed.
+        """
+        orders: list[c.Command] = []
+        self._apply(event, orders)
+        if type(event) is e.Reported:
+            self._after_report(event, orders)
+        else:
+            self._react(event, orders)
+        return orders
+
+    def replay(self, event: e.Event) -> list[c.Command]:
+        """Fold a recorded event and return the orders that followed from it, without asking any policy."""
+        orders: list[c.Command] = []
+        self._apply(event, orders)
+        return orders
+
+    def _decide(self, decision: e.Event, orders: list[c.Command]) -> None:
+        orders.append(c.Record(decision))
+        self._apply(decision, orders)
+
+    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:
+        self.experiment.apply(event)
+        self._scheduler.apply(event)
+        if type(event) is e.Reported:
+            self._fold_report(event, orders)
+        elif type(event) is e.Suggested:
+            self._pending.append(event.trial)
+            self._asked = max(self._asked, event.trial + 1)
+        elif isinstance(event, e.TrialEvent):
+            self._fold_trial(event, self.experiment.trials[event.trial], orders)
+        elif type(event) is e.SessionOpened:
+            self._fold_session(event, orders)
+        elif isinstance(event, (e.Exhausted, e.SearchFailed)):
+            self._asked = len(self.experiment.trials)
+        for checkpoint in self._retention.apply(event):
+            orders.append(c.Discard(checkpoint))
+
+    def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
+        if self._stopper is not None:
+            self._stopper.observe(event.trial, self._result(event))
+        if not self._eager:
+            orders.append(c.Tell(event.trial, event.result(), final=False))
+
+    def _fold_trial(self, event: e.TrialEvent, trial: TrialRecord, orders: list[c.Command]) -> None:
+        if type(event) is e.Placed:
+            self._start(event, trial, orders)
+            return
+        status = trial.status
+        if status is Status.STOPPING and type(event) is e.Judged:
+            orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
+        elif status is Status.PAUSING and type(event) is e.Judged:
+            orders.append(c.Pause(trial.number, trial.incarnation))
+        elif not status.is_live:
+            self._settle(trial, orders)
+
+    def _start(self, event: e.Placed, trial: TrialRecord, orders: list[c.Command]) -> None:
+        number = trial.number
+        self._book(number, event.allocation)
+        if number in self._paused:
+            del self._paused[number]
+        elif self._pending and self._pending[0] == number:
+            self._pending.popleft()
+        else:
+            self._pending.remove(number)
+        orders.append(
+            c.Start(
+                number,
+                trial.incarnation,
+                trial.trial_id,
+                trial.name,
+                trial.folder,
+                self._configure(trial.values),
+                event.allocation,
+                trial.checkpoint,
+                trial.iteration,
+                trial.time_total_s,
+            )
+        )
+
+    def _settle(self, trial: TrialRecord, orders: list[c.Command]) -> None:
+        """A trial has no worker any more: give its resources back and put it where it belongs."""
+        number, status = trial.number, trial.status
+        granted = self._granted.pop(number, None)
+        if granted is not None:
+            self._pool.release(granted)
+        if status.is_final:
+            if number in self._paused:
+                del self._paused[number]
+            elif granted is None and number in self._pending:
+                self._pending.remove(number)
+            if not self._eager:
+                result = trial.last.result() if trial.last else None
+                orders.append(c.Tell(number, result, final=True, failed=status is Status.ERROR))
+        elif status is Status.PAUSED:
+            self._paused[number] = None
+        else:
+            self._pending.appendleft(number)  # it has waited once already
+
+    def _fold_session(self, event: e.SessionOpened, orders: list[c.Command]) -> None:
+        self._pool = Pool(event.resources)
+        running = sorted(self._granted)
+        self._granted.clear()
+        for number in reversed(running):
+            self._settle(self.experiment.trials[number], orders)
+        self._asked = len(self.experiment.trials)
+        if self.limits.time_budget_s is not None:
+            self._deadline = event.at + self.limits.time_budget_s
+            orders.append(c.WakeAt(self._deadline))
+
+    def _book(self, number: int, allocation: Allocation) -> None:
+        """Take exactly the recorded grant off the books; a live one was taken when it was chosen."""
+        if number not in self._granted:
+            self._pool.take(allocation)
+            self._granted[number] = allocation
+
+    # -- what the policies are asked
+
+    def _after_report(self, report: e.Reported, orders: list[c.Command]) -> None:
+        trial = self.experiment.trials[report.trial]
+        if trial.status is Status.STOPPING:
+            orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
+            return
+        if trial.status is Status.PAUSING:
+            orders.append(c.Pause(trial.number, trial.incarnation))
+            return
+        decision = self._judge(report)
+        if decision.action != "continue":
+            self._decide(e.Judged(trial.number, decision.action, decision.reason, report.iteration), orders)
+        reason = self._stopper.judge_all() if self._stopper is not None else None
+        if reason:
+            self._stop_all(e.StopRequested(reason, report.timestamp), orders)
+        if trial.status is Status.RUNNING:
+            orders.append(c.Continue(trial.number, trial.incarnation))
+
+    def _judge(self, report: e.Reported) -> Decision:
+        """Ask in this order: is the report usable, is the trial done, does a stopper end it, what says the scheduler."""
+        try:
+            if self.objective is not None and (report.metrics or report.checkpoint is None):
+                self.objective.value(report.metrics)
+        except MetricError as error:
+            return Decision("fail", str(error))
+        if report.done:
+            return Decision("stop", "the trainable reported that it is done")
+        if self._stopper is not None:
+            try:
+                reason = self._stopper.judge(report.trial, self._result(report))
+            except MetricError as error:
+                return Decision("fail", str(error))
+            except Exception as error:  # noqa: BLE001 - a user's function; its fault must end one trial, not the run
+                return Decision("fail", f"The stop rule raised {type(error).__name__}: {error}")
+            if reason:
+                return Decision("stop", reason)
+        return self._scheduler.judge(report) if report.metrics else CONTINUE
+
+    def _result(self, report: e.Reported) -> dict[str, Any]:
+        return {"trial_id": self.experiment.trials[report.trial].trial_id, **report.result()}
+
+    def _react(self, event: e.Event, orders: list[c.Command]) -> None:
+        match event:
+            case e.Suggested(resources=Resources() as request):
+                try:
+                    self._pool.check(request)
+                except ResourceError as error:
+                    self._decide(e.Judged(event.trial, "fail", str(error)), orders)
+            case e.StopRequested():
+                self._end_trials(event, orders)
+            case e.Tick():
+                if self._deadline is not None and event.at >= self._deadline:
+                    self._deadline = None
+                    reason = f"the time budget of {self.limits.time_budget_s:g} s is used up"
+                    self._stop_all(e.StopRequested(reason, event.at), orders)
+            case e.Started():
+                return
+            case _:
+                pass
+        self._advance(orders)
+
+    # -- the run as a whole
+
+    def _stop_all(self, request: e.StopRequested, orders: list[c.Command]) -> None:
+        if self.experiment.stop is None:
+            self._decide(request, orders)
+            self._end_trials(request, orders)
+            self._advance(orders)
+
+    def _end_trials(self, request: e.StopRequested, orders: list[c.Command]) -> None:
+        running = (Status.STARTING, Status.RUNNING)
+        for number in sorted(self._granted):
+            status = self.experiment.trials[number].status
+            if request.resumable and status in running:
+                self._decide(e.Judged(number, "pause", request.reason), orders)
+            elif not request.resumable and status in (*running, Status.PAUSING):
+                self._decide(e.Judged(number, "stop", request.reason), orders)
+
+    def _advance(self, orders: list[c.Command]) -> None:
+        """Start what can start, ask for what is wanted, and notice the end."""
+        if self.experiment.stop is None:
+            while self._place_one(orders):
+                pass
+            self._ask(orders)
+        if not self._granted and (self.experiment.stop is not None or self._nothing_left()):
+            orders.append(c.Finish())
+
+    def _nothing_left(self) -> bool:
+        return not self._pending and not self._paused and self._asked == len(self.experiment.trials) and self._closed()
+
+    def _closed(self) -> bool:
+        """Whether no more trials will be made."""
+        experiment, limit = self.experiment, self.limits.max_trials
+        return (
+            experiment.exhausted is not None
+            or experiment.search_failure is not None
+            or (limit is not None and self._asked >= limit)
+        )
+
+    def _place_one(self, orders: list[c.Command]) -> bool:
+        limit = self.limits.max_concurrent
+        if (limit is not None and len(self._granted) >= limit) or not (self._pending or self._paused):
+            return False
+        number = self._scheduler.choose(_Waiting(self))
+        if number is None:
+            return False
+        trial = self.experiment.trials[number]
+        allocation = self._pool.acquire(trial.resources or self._request)
+        if allocation is None:
+            return False
+        self._granted[number] = allocation
+        self._decide(e.Placed(number, trial.incarnation + 1, allocation, trial.checkpoint), orders)
+        return True
+
+    def _ask(self, orders: list[c.Command]) -> None:
+        made = len(self.experiment.trials)
+        if self._closed() or self._asked > made:
+            return
+        count = _AHEAD if self._eager else self._room()
+        if self._eager and len(self._pending) > _AHEAD // 4:
+            return
+        if self.limits.max_trials is not None:
+            count = min(count, self.limits.max_trials - self._asked)
+        if count > 0:
+            orders.append(c.Ask(self._asked, count))
+            self._asked += count
+
+    def _room(self) -> int:
+        """How many more trials could start right now."""
+        room = self._pool.room(self._request)
+        if self.limits.max_concurrent is not None:
+            room = min(room, self.limits.max_concurrent - len(self._granted))
+        return room - len(self._pending)
+
+
+class _Waiting:
+    """The scheduler's view of the trials that could start."""
+
+    __slots__ = ("_controller",)
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    @property
+    def pending(self) -> deque[int]:
+        return self._controller._pending
+
+    @property
+    def paused(self) -> dict[int, None]:
+        return self._controller._paused
+
+    def fits(self, trial: int) -> bool:
+        controller = self._controller
+        return controller._pool.room(controller.experiment.trials[trial].resources or controller._request) > 0

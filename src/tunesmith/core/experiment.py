@@ -1,0 +1,238 @@
+"""The state of an experiment as the fold of its events. The controller and every reader fold with this code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunesmith import events as e
+from tunesmith.core.moves import MOVES
+from tunesmith.errors import IllegalMoveError
+from tunesmith.resources import Resources
+from tunesmith.trial import CheckpointRef, Failure, Status
+
+
+class TrialRecord:
+    """What is known of one trial.
+
+    `iteration` and `time_total_s` count the work that stands: a rollback to a checkpoint lowers them.
+    `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
+    `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
+    """
+
+    __slots__ = (
+        "checkpoint",
+        "failing",
+        "failure",
+        "failures",
+        "folder",
+        "incarnation",
+        "iteration",
+        "last",
+        "name",
+        "number",
+        "reason",
+        "resources",
+        "started",
+        "status",
+        "time_total_s",
+        "trial_id",
+        "values",
+    )
+
+    def __init__(self, made: e.Suggested) -> None:
+        self.number = made.trial
+        self.trial_id = made.trial_id
+        self.name = made.name
+        self.folder = made.folder
+        self.values: dict[str, Any] = made.values
+        self.resources: Resources | None = made.resources
+        self.status = Status.PENDING
+        self.incarnation = 0
+        self.failures = 0
+        self.failing = False
+        self.failure: Failure | None = None
+        self.reason = ""
+        self.iteration = 0
+        self.time_total_s = 0.0
+        self.last: e.Reported | None = None
+        self.started: e.Started | None = None
+        self.checkpoint: CheckpointRef | None = None
+
+
+class Experiment:
+    """The fold. `apply` is the only mutator; it either makes the whole move or raises and changes nothing.
+
+    `max_failures` is how many failures of a trial are forgiven; -1 forgives all of them.
+    """
+
+    def __init__(self, max_failures: int = 0) -> None:
+        self.max_failures = max_failures
+        self.created: e.Created | None = None
+        self.session: e.SessionOpened | None = None
+        self.closed: e.SessionClosed | None = None
+        self.trials: list[TrialRecord] = []
+        self.counts: dict[Status, int] = dict.fromkeys(Status, 0)
+        self.exhausted: e.Exhausted | None = None
+        self.search_failure: Failure | None = None
+        self.stop: e.StopRequested | None = None
+
+    def is_stale(self, event: e.Event) -> bool:
+        """Whether a worker's message is a double delivery or comes from an incarnation that has been given up."""
+        if not isinstance(event, e.WorkerEvent) or type(event) is e.Placed:
+            return False
+        if event.trial >= len(self.trials):
+            return True
+        trial = self.trials[event.trial]
+        if event.incarnation != trial.incarnation or not trial.status.is_live:
+            return True
+        if type(event) is e.Reported:
+            return event.iteration <= trial.iteration
+        return type(event) is e.Started and trial.started is not None and trial.started.incarnation == trial.incarnation
+
+    def apply(self, event: e.Event) -> None:
+        """Fold one event.
+
+        Raises:
+            IllegalMoveError: the event has no move in the state that it meets; nothing was changed.
+        """
+        kind = type(event)
+        if kind is e.Reported:  # nine events in ten
+            self._reported(event)  # type: ignore[arg-type]  # narrowed by the line above
+        elif isinstance(event, e.TrialEvent) and kind is not e.Suggested:
+            self._trial_event(event)
+        else:
+            self._experiment_event(event)
+
+    # -- the experiment as a whole
+
+    def _experiment_event(self, event: e.Event) -> None:
+        match event:
+            case e.Suggested():
+                if event.trial != len(self.trials):
+                    raise IllegalMoveError(
+                        f"Trial {event.trial} was suggested, but {len(self.trials)} is next: {event}"
+                    )
+                self.trials.append(TrialRecord(event))
+                self.counts[Status.PENDING] += 1
+            case e.SessionOpened():
+                self.session, self.closed, self.stop = event, None, None
+                for trial in self.trials:
+                    if trial.status.is_live:
+                        self._session_lost(trial)
+            case e.Created():
+                self.created = event
+            case e.Exhausted():
+                self.exhausted = event
+            case e.SearchFailed():
+                self.search_failure = event.failure
+            case e.StopRequested():
+                self.stop = self.stop or event
+            case e.SessionClosed():
+                self.closed = event
+            case e.Tick():
+                pass
+            case _:
+                raise IllegalMoveError(f"Nothing is known of the event {event!r}.")
+
+    def _session_lost(self, trial: TrialRecord) -> None:
+        targets = MOVES[e.SessionOpened][trial.status]
+        target = targets[0]
+        if target is Status.PENDING:
+            self._roll_back(trial)
+        elif trial.failing:
+            target = Status.ERROR
+        self._move(trial, target)
+
+    # -- one trial
+
+    def _reported(self, event: e.Reported) -> None:
+        trial = self.trials[event.trial]
+        if trial.status not in MOVES[e.Reported] or event.incarnation != trial.incarnation:
+            raise self._refusal(trial, event)
+        trial.last = event
+        trial.iteration = event.iteration
+        trial.time_total_s = event.time_total_s
+        if event.checkpoint is not None:
+            trial.checkpoint = event.checkpoint
+
+    def _trial_event(self, event: e.TrialEvent) -> None:
+        if event.trial >= len(self.trials):
+            raise IllegalMoveError(f"Trial {event.trial} does not exist: {event}")
+        trial = self.trials[event.trial]
+        targets = MOVES.get(type(event), {}).get(trial.status)
+        if targets is None:
+            raise self._refusal(trial, event)
+        if isinstance(event, e.WorkerEvent):
+            expected = trial.incarnation + 1 if type(event) is e.Placed else trial.incarnation
+            if event.incarnation != expected:
+                raise self._refusal(trial, event)
+        self._move(trial, self._target(trial, event, targets))
+
+    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:
+        """Write the event's content to the trial and choose where it leads."""
+        match event:
+            case e.Placed():
+                trial.incarnation = event.incarnation
+                trial.reason = ""
+                trial.checkpoint = event.checkpoint
+                self._roll_back(trial)
+            case e.Started():
+                trial.started = event
+            case e.Judged():
+                return self._judged(trial, event, targets)
+            case e.Completed() | e.Stopped() | e.Paused():
+                trial.checkpoint = event.checkpoint or trial.checkpoint
+                if trial.failing:
+                    return Status.ERROR
+            case e.Failed() | e.Lost():
+                return self._failed(trial, event.failure, targets)
+        return targets[0]
+
+    def _judged(self, trial: TrialRecord, event: e.Judged, targets: tuple[Status, ...]) -> Status:
+        if event.action == "pause":
+            if Status.PAUSING not in targets:
+                raise self._refusal(trial, event)
+            trial.reason = event.reason
+            return Status.PAUSING
+        if not trial.reason or trial.status is not Status.STOPPING:
+            trial.reason = event.reason
+        if event.action == "fail":
+            trial.failing = True
+            trial.failure = Failure("metric", event.reason)
+        if Status.STOPPING in targets:
+            return Status.STOPPING
+        return Status.ERROR if trial.failing else Status.TERMINATED
+
+    def _failed(self, trial: TrialRecord, failure: Failure, targets: tuple[Status, ...]) -> Status:
+        if trial.status is Status.STOPPING and Status.TERMINATED in targets:
+            return Status.ERROR if trial.failing else Status.TERMINATED
+        if trial.status is Status.PAUSING and self.stop is not None:
+            # The run is ending and the worker was too slow to save: no fault of the trial.
+            self._roll_back(trial)
+            return Status.PENDING
+        trial.failure = failure
+        trial.failures += 1
+        forgiven = self.max_failures < 0 or trial.failures <= self.max_failures
+        if forgiven and Status.PENDING in targets:
+            self._roll_back(trial)
+            return Status.PENDING
+        return Status.ERROR
+
+    def _roll_back(self, trial: TrialRecord) -> None:
+        """Forget the reports after the last checkpoint: their iterations will be done and counted again."""
+        checkpoint = trial.checkpoint
+        trial.iteration = checkpoint.iteration if checkpoint else 0
+        trial.time_total_s = checkpoint.time_total_s if checkpoint else 0.0
+        if trial.last is not None and trial.last.iteration > trial.iteration:
+            trial.last = None
+
+    def _move(self, trial: TrialRecord, target: Status) -> None:
+        self.counts[trial.status] -= 1
+        self.counts[target] += 1
+        trial.status = target
+
+    def _refusal(self, trial: TrialRecord, event: e.Event) -> IllegalMoveError:
+        return IllegalMoveError(
+            f"Trial {trial.number} is {trial.status.value} in incarnation {trial.incarnation}"
+            f" at iteration {trial.iteration} and has no move for {event!r}."
+        )

@@ -1,0 +1,58 @@
+"""The legal moves of a trial: one table, the only authority.
+
+A row says in which states an event may arrive and to which states it may lead. Where several are possible, the
+fold in `tunesmith.core.experiment` picks one by the rule named beside the row. An event that has no row in the
+state it meets is refused and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from tunesmith import events as e
+from tunesmith.trial import Status
+
+S = Status
+Moves: TypeAlias = dict[type[e.Event], dict[Status, tuple[Status, ...]]]
+
+MOVES: Final[Moves] = {
+    # A place is found: resources are taken and a worker is on its way.
+    e.Placed: {S.PENDING: (S.STARTING,), S.PAUSED: (S.STARTING,)},
+    e.Started: {S.STARTING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
+    # A report that was under way when a stop or pause was sent is recorded and not judged.
+    e.Reported: {S.RUNNING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
+    # stop and fail lead to STOPPING while a worker lives, to the end when none does; pause leads to PAUSING.
+    e.Judged: {
+        S.PENDING: (S.TERMINATED, S.ERROR),
+        S.STARTING: (S.STOPPING,),
+        S.RUNNING: (S.STOPPING, S.PAUSING),
+        S.PAUSING: (S.STOPPING,),
+        S.PAUSED: (S.TERMINATED, S.ERROR),
+        S.STOPPING: (S.STOPPING,),
+    },
+    e.Completed: {S.RUNNING: (S.TERMINATED,), S.PAUSING: (S.TERMINATED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
+    # ERROR when the stop was a verdict of failure.
+    e.Stopped: {S.STOPPING: (S.TERMINATED, S.ERROR)},
+    e.Paused: {S.PAUSING: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
+    # PENDING when the trial may be tried again, else ERROR.
+    e.Failed: {
+        S.STARTING: (S.PENDING, S.ERROR),
+        S.RUNNING: (S.PENDING, S.ERROR),
+        S.PAUSING: (S.PENDING, S.ERROR),
+        S.STOPPING: (S.ERROR,),
+    },
+    # A worker that was told to stop and is gone has stopped.
+    e.Lost: {
+        S.STARTING: (S.PENDING, S.ERROR),
+        S.RUNNING: (S.PENDING, S.ERROR),
+        S.PAUSING: (S.PENDING, S.ERROR),
+        S.STOPPING: (S.TERMINATED, S.ERROR),
+    },
+    # A new driver finds no worker of the old one: what ran goes back to its last checkpoint and waits.
+    e.SessionOpened: {
+        S.STARTING: (S.PENDING,),
+        S.RUNNING: (S.PENDING,),
+        S.PAUSING: (S.PENDING,),
+        S.STOPPING: (S.TERMINATED, S.ERROR),
+    },
+}

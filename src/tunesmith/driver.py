@@ -1,0 +1,133 @@
+"""The driver: the only loop, and the only place that sees both the core and the world."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from tunesmith import commands as c
+from tunesmith import events as e
+from tunesmith.asking import Asker
+from tunesmith.callbacks.protocol import Callback
+from tunesmith.core.controller import Controller
+from tunesmith.executors.protocol import Executor
+from tunesmith.trial import CheckpointRef
+
+_IDLE_S = 0.2  # how long nothing may arrive before the callbacks are given a moment
+
+
+class Store(Protocol):
+    """Where events are kept."""
+
+    def append(self, events: Sequence[e.Event]) -> None:
+        """Write the events in one transaction; they are durable when it returns."""
+        ...
+
+
+class Driver:
+    """Waits for events, steps the core, writes events and decisions down, and only then obeys the commands.
+
+    Args:
+        clock: seconds since the epoch.
+        interrupted: returns why the user wants to leave, or None; checked once in every round.
+        discard: deletes a checkpoint.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        store: Store,
+        executor: Executor,
+        asker: Asker,
+        callbacks: Sequence[Callback],
+        *,
+        clock: Callable[[], float],
+        interrupted: Callable[[], str | None],
+        discard: Callable[[CheckpointRef], None],
+    ) -> None:
+        self._controller = controller
+        self._store = store
+        self._executor = executor
+        self._asker = asker
+        self._callbacks = list(callbacks)
+        self._clock = clock
+        self._interrupted = interrupted
+        self._discard = discard
+        self._alarms: list[float] = []
+        self._finished = False
+
+    def run(self, opening: Sequence[e.Event]) -> None:
+        """Process `opening` and whatever follows until nothing is left to do."""
+        events: Sequence[e.Event] = opening
+        while True:
+            if events:
+                self._round(events)
+            else:
+                self._tell_callbacks(lambda callback: callback.on_idle())
+            if self._finished:
+                return
+            events = self._gather()
+
+    def _gather(self) -> list[e.Event]:
+        wait = _IDLE_S
+        if self._alarms:
+            wait = min(wait, max(0.0, min(self._alarms) - self._clock()))
+        events: list[e.Event] = list(self._executor.poll(wait))
+        events += self._asker.collect()
+        if self._alarms and min(self._alarms) <= (now := self._clock()):
+            self._alarms = [at for at in self._alarms if at > now]
+            events.append(e.Tick(now))
+        reason = self._interrupted()
+        if reason is not None and self._controller.experiment.stop is None:
+            events.append(e.StopRequested(reason, self._clock(), resumable=True))
+        return events
+
+    def _round(self, events: Sequence[e.Event]) -> None:
+        controller = self._controller
+        log: list[e.Event] = []
+        orders: list[c.WorkerCommand] = []
+        rest: list[c.Command] = []
+        queue = deque(events)
+        while queue:
+            event = queue.popleft()
+            if controller.experiment.is_stale(event):
+                continue
+            log.append(event)
+            for order in controller.step(event):
+                if isinstance(order, c.WorkerCommand):
+                    orders.append(order)
+                elif isinstance(order, c.Record):
+                    log.append(order.event)
+                elif isinstance(order, c.Ask):
+                    queue.extend(self._asker.ask(order))
+                else:
+                    rest.append(order)
+        self._store.append(log)
+        self._executor.obey(orders)
+        for order in rest:
+            self._obey(order)
+        self._tell_callbacks(lambda callback: callback.on_events(log))
+
+    def _obey(self, order: c.Command) -> None:
+        match order:
+            case c.Tell():
+                self._asker.tell(order)
+            case c.WakeAt():
+                self._alarms.append(order.at)
+            case c.Discard():
+                self._discard(order.checkpoint)
+            case c.Finish():
+                self._finished = True
+
+    def _tell_callbacks(self, tell: Callable[[Callback], None]) -> None:
+        for callback in tuple(self._callbacks):
+            try:
+                tell(callback)
+            except Exception:  # noqa: BLE001, PERF203 - a reader's fault must never end the run
+                self._callbacks.remove(callback)
+                name = type(callback).__name__
+                print(f"The callback {name} raised and is switched off:", file=sys.stderr)
+                traceback.print_exc()

@@ -1,0 +1,68 @@
+"""Every error a user can meet, named by what has to be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TunesmithError(Exception):
+    """The root of every error raised on purpose by this library."""
+
+
+class ArgumentError(TunesmithError, ValueError):
+    """A call has to be changed: an argument is wrong, unknown or contradicts another."""
+
+
+class SpaceError(ArgumentError):
+    """The search space has to be changed: a bad range, an empty choice, a dependency cycle."""
+
+
+class MetricError(ArgumentError):
+    """What a trial reported has no usable value for the metric that the run optimises."""
+
+
+class ResourceError(ArgumentError):
+    """A trial asks for more than there is: ask for less, or run on a larger machine."""
+
+
+class NotPicklableError(ArgumentError):
+    """The trainable or a configuration can't be sent to a worker process."""
+
+
+class StorageError(TunesmithError, OSError):
+    """The experiment's folder can't be read or written."""
+
+
+class ExperimentExistsError(StorageError):
+    """The name is taken: resume the experiment or choose another name."""
+
+
+class ExperimentBusyError(StorageError):
+    """Another driver is running this experiment right now."""
+
+
+class MissingPackageError(TunesmithError, ImportError):
+    """An optional package has to be installed."""
+
+
+class TrialError(TunesmithError):
+    """A trial failed; carries the message and the traceback of the worker."""
+
+
+class WorkerError(TunesmithError):
+    """The worker processes can't be started or have all gone."""
+
+
+class IllegalMoveError(TunesmithError, RuntimeError):
+    """An event that the state machine has no move for. A defect of this library: please report it."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the known name closest to `name`, or an empty string.
+
+    >>> nearest("metrc", ["metric", "mode"])
+    " Did you mean 'metric'?"
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

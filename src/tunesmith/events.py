@@ -1,0 +1,197 @@
+"""The facts of an experiment. Its state is the fold of these, in order, and of nothing else.
+
+`trial` is the trial's number, from 0; `incarnation` counts the trial's starts, from 1, and tells a worker that was
+given up for dead from its successor. `at` and `timestamp` are seconds since the epoch, read by the shell.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tunesmith.resources import Allocation, Resources
+from tunesmith.trial import CheckpointRef, Failure
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower):
+    """A fact. The tag is the class's name in lower case."""
+
+
+class TrialEvent(Event, frozen=True):
+    """A fact about one trial."""
+
+    trial: int
+
+
+class WorkerEvent(TrialEvent, frozen=True):
+    """A fact told by, or about, one incarnation of a trial's worker."""
+
+    incarnation: int
+
+
+# -- the experiment ---------------------------------------------------------------------------------------------------
+
+
+class Created(Event, frozen=True):
+    """The experiment began. `settings` are plain values for readers: metric, mode, num_samples, trainable ..."""
+
+    experiment_id: str
+    name: str
+    seed: int
+    metric: str | None
+    mode: str | None
+    at: float
+    version: str
+    settings: dict[str, Any] = {}
+
+
+class SessionOpened(Event, frozen=True):
+    """A driver took the experiment over, the first one or a later one that resumes. No worker of before is left."""
+
+    session: int
+    pid: int
+    hostname: str
+    at: float
+    resources: Resources
+
+
+class Suggested(TrialEvent, frozen=True):
+    """The searcher made a trial. `values` are the resolved variables, by path such as ``model/layers/0``."""
+
+    trial_id: str
+    name: str
+    folder: str
+    values: dict[str, Any]
+    resources: Resources | None = None
+
+
+class Exhausted(Event, frozen=True):
+    """The searcher has nothing more to suggest. `reason` is a sentence for the user."""
+
+    reason: str = ""
+
+
+class SearchFailed(Event, frozen=True):
+    """The searcher raised. No more trials are made; those that exist go on."""
+
+    failure: Failure
+
+
+class Tick(Event, frozen=True):
+    """A moment that a WakeAt asked for has come."""
+
+    at: float
+
+
+class StopRequested(Event, frozen=True):
+    """The whole run has to end: a time budget, a user's Ctrl-C, a stopper. `reason` is a sentence for the user.
+
+    Trials that run are stopped for good, or, when `resumable`, saved so that a later session goes on with them.
+    """
+
+    reason: str
+    at: float
+    resumable: bool = False
+
+
+class SessionClosed(Event, frozen=True):
+    """A driver left in good order. `finished` says that nothing is left to do."""
+
+    at: float
+    finished: bool
+
+
+# -- decisions: what a policy or a user's own function answered, recorded so that a replay never asks again --------
+
+
+class Placed(WorkerEvent, frozen=True):
+    """A trial was given its resources and its worker is being started, from `checkpoint` if there is one."""
+
+    allocation: Allocation
+    checkpoint: CheckpointRef | None = None
+
+
+class Judged(TrialEvent, frozen=True):
+    """A decision about a trial after its report `iteration`, or at large (`iteration` None).
+
+    `action` is ``stop``, ``pause`` or ``fail``; `reason` is a sentence a user can read. To continue is the rule and
+    is recorded only by what follows.
+    """
+
+    action: str
+    reason: str
+    iteration: int | None = None
+
+
+# -- what workers tell -------------------------------------------------------------------------------------------------
+
+
+class Started(WorkerEvent, frozen=True):
+    """The worker runs and is about to enter the user's code."""
+
+    pid: int
+    hostname: str
+    node_ip: str
+
+
+class Reported(WorkerEvent, frozen=True):
+    """A result. `metrics` is what the user reported, plain values; the other fields are measured by the worker.
+
+    `iteration` counts the trial's reports from 1 and goes on after a restore; times are in seconds, `time_total_s`
+    and `iteration` over all incarnations whose work counts, the ``since_restore`` ones in this incarnation.
+    `done` says that the trainable itself wants to end here.
+    """
+
+    iteration: int
+    metrics: dict[str, Any]
+    timestamp: float
+    time_this_iter_s: float
+    time_total_s: float
+    time_since_restore: float
+    iterations_since_restore: int
+    checkpoint: CheckpointRef | None = None
+    done: bool = False
+
+    def result(self) -> dict[str, Any]:
+        """Return the report as policies see it: what was measured, overridden by what the user reported."""
+        return {
+            "training_iteration": self.iteration,
+            "time_this_iter_s": self.time_this_iter_s,
+            "time_total_s": self.time_total_s,
+            "timestamp": int(self.timestamp),
+            "time_since_restore": self.time_since_restore,
+            "iterations_since_restore": self.iterations_since_restore,
+            "done": self.done,
+            **self.metrics,
+        }
+
+
+class Completed(WorkerEvent, frozen=True):
+    """The trainable came to its own end. `checkpoint` is one taken at the end, after the last report."""
+
+    checkpoint: CheckpointRef | None = None
+
+
+class Stopped(WorkerEvent, frozen=True):
+    """The worker obeyed a Stop."""
+
+    checkpoint: CheckpointRef | None = None
+
+
+class Paused(WorkerEvent, frozen=True):
+    """The worker obeyed a Pause: its state is in `checkpoint` and its resources are free."""
+
+    checkpoint: CheckpointRef | None = None
+
+
+class Failed(WorkerEvent, frozen=True):
+    """The trainable failed."""
+
+    failure: Failure
+
+
+class Lost(WorkerEvent, frozen=True):
+    """The worker's process is gone without a word of its own."""
+
+    failure: Failure

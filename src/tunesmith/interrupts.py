@@ -1,0 +1,44 @@
+"""Turns Ctrl-C and SIGTERM into a request that the driver reads."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+
+class Interrupts:
+    """Catches SIGINT and SIGTERM while it is entered, if that is in the main thread.
+
+    The first signal is remembered in `reason` and wakes the driver, which saves what runs; the second one raises
+    KeyboardInterrupt on the spot. The handlers of before come back on exit.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.reason: str | None = None
+        self.signal: int | None = None
+        self._wake = wake
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._caught)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal returned
+        self._before.clear()
+
+    def read(self) -> str | None:
+        """Return why the user wants to leave, or None."""
+        return self.reason
+
+    def _caught(self, number: int, frame: FrameType | None) -> None:
+        if self.reason is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self._wake()

@@ -1,0 +1,1 @@
+"""Policies that decide which trial starts, continues, pauses and stops."""

@@ -1,0 +1,43 @@
+"""What the driver expects of a searcher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tunesmith.objective import Objective
+from tunesmith.space import Space
+
+
+class Searcher(Protocol):
+    """Suggests configurations.
+
+    `eager` says that suggestions do not depend on results and cost next to nothing: they may be asked for ahead and
+    within the loop. Others are asked beside the loop, and only when a trial could start.
+    """
+
+    eager: bool
+
+    def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
+        """Take the problem; called once, before anything else. `num_samples` is -1 for no limit.
+
+        Raises:
+            ArgumentError: the searcher can't search this space.
+        """
+        ...
+
+    def total(self) -> int | None:
+        """How many trials there will be at most; None when nobody knows."""
+        ...
+
+    def ask(self, first: int, count: int) -> Sequence[Mapping[str, Any]]:
+        """Suggest values for trials number `first` to ``first + count - 1``: one mapping of path to value for each.
+
+        Fewer than `count` means that there is nothing more to suggest, ever. Must be a pure function of the setup,
+        of what was told, and of `first`: the same question after a crash gets the same answer.
+        """
+        ...
+
+    def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
+        """Learn a trial's result (`final` False) or its end. Called in the order of the events, also in a replay."""
+        ...

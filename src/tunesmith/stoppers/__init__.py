@@ -1,0 +1,1 @@
+"""Policies that end a trial, or the whole run, by a rule."""

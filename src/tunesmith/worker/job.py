@@ -1,0 +1,27 @@
+"""What every worker of a run has to know: the same for all trials, sent once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+
+class Job(msgspec.Struct, frozen=True):
+    """The unchanging part of every trial.
+
+    `trainable` is a function of one argument, the configuration, or a subclass of `tunesmith.Trainable`; `parameters`
+    are the big objects of `tune.with_parameters`, passed by keyword (to ``setup`` for a class). `path` is the
+    experiment's folder, absolute. `checkpoint_freq` counts iterations, 0 is off; it and `checkpoint_at_end` apply to
+    class trainables. `chdir` makes the trial's folder its working directory.
+    """
+
+    trainable: Callable[..., Any]
+    parameters: dict[str, Any]
+    path: str
+    experiment_id: str
+    experiment_name: str
+    checkpoint_freq: int = 0
+    checkpoint_at_end: bool = False
+    chdir: bool = True
