@@ -1,0 +1,40 @@
+"""What must hold after every event, as code that the tests run and a doubting user may run too."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tunesmith.core.controller import Controller
+from tunesmith.trial import Status
+
+
+def violations(controller: Controller) -> list[str]:
+    """Return a sentence for each invariant that does not hold; an empty list when all is well."""
+    experiment = controller.experiment
+    granted, pending, paused = controller._granted, controller._pending, controller._paused
+    found = []
+    for trial in experiment.trials:
+        number, status = trial.number, trial.status
+        if status.is_live != (number in granted):
+            found.append(f"trial {number} is {status.value}, resources granted: {number in granted}")
+        if (status is Status.PENDING) != (number in pending):
+            found.append(f"trial {number} is {status.value}, waits for its turn: {number in pending}")
+        if (status is Status.PAUSED) != (number in paused):
+            found.append(f"trial {number} is {status.value}, counted as paused: {number in paused}")
+        if trial.checkpoint is not None and trial.checkpoint.iteration > trial.iteration:
+            found.append(f"trial {number} is at iteration {trial.iteration}, before its checkpoint {trial.checkpoint}")
+        if trial.last is not None and trial.last.iteration > trial.iteration:
+            found.append(f"trial {number} is at iteration {trial.iteration} and keeps a later report")
+    if len(pending) != len(set(pending)):
+        found.append(f"a trial waits twice: {list(pending)}")
+    counts = Counter(trial.status for trial in experiment.trials)
+    if any(counts[status] != experiment.counts[status] for status in Status):
+        found.append(f"the counts by state are wrong: {experiment.counts} instead of {counts}")
+    used, total = controller._pool.used(), controller._pool.total
+    cpus = sum(allocation.resources.cpu for allocation in granted.values())
+    if abs(used.cpu - cpus) > 1e-6 or used.cpu > total.cpu + 1e-6:
+        found.append(f"{used.cpu:g} CPUs are booked, {cpus:g} granted, {total.cpu:g} exist")
+    limit = controller.limits.max_concurrent
+    if limit is not None and len(granted) > limit:
+        found.append(f"{len(granted)} trials run, {limit} are allowed")
+    return found

@@ -1,0 +1,183 @@
+"""Hypothesis plays an adversarial world: late and double messages, crashes, stops that cross completions, restarts."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunesmith import commands as c
+from tunesmith import events as e
+from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.invariants import violations
+from tunesmith.objective import Objective
+from tunesmith.resources import Resources
+from tunesmith.schedulers.fifo import FIFOScheduler
+from tunesmith.schedulers.protocol import CONTINUE, Decision
+from tunesmith.stoppers.rules import make_stopper
+from tunesmith.streams import stream
+from tunesmith.trial import CheckpointRef, Failure, Status
+
+FAILURE = Failure("error", "boom")
+
+
+class Moody(FIFOScheduler):
+    """Stops and pauses as a function of its seed, the trial and the iteration, so that it is the same in a replay."""
+
+    def setup(self, objective: Objective | None, seed: int) -> None:
+        self.seed = seed
+
+    def judge(self, report: e.Reported) -> Decision:
+        draw = stream(self.seed, "mood", report.trial, report.iteration, report.incarnation).random()
+        return Decision("stop", "mood") if draw < 0.05 else Decision("pause", "mood") if draw < 0.15 else CONTINUE
+
+
+class World:
+    """Workers that do what hypothesis tells them, as soon as they may or much later."""
+
+    def __init__(self, rng: Random, controller: Controller, trials: int) -> None:
+        self.rng, self.controller, self.trials = rng, controller, trials
+        self.workers: dict[tuple[int, int], dict[str, Any]] = {}
+        self.log: list[e.Event] = []
+        self.orders: list[c.Command] = []
+        self.sent: list[e.Event] = []
+        self.finished = False
+
+    def deliver(self, event: e.Event) -> None:
+        """What the driver does, without a disk."""
+        queue = [event]
+        while queue:
+            event = queue.pop(0)
+            if self.controller.experiment.is_stale(event):
+                continue
+            orders = self.controller.step(event)
+            assert violations(self.controller) == []
+            self.log.append(event)
+            for order in orders:
+                if isinstance(order, c.Record):
+                    self.log.append(order.event)
+                elif isinstance(order, c.Ask):
+                    queue += self.suggest(order)
+                else:
+                    self.obey(order)
+
+    def suggest(self, order: c.Ask) -> list[e.Event]:
+        made = [
+            e.Suggested(i, f"id{i}", f"t{i}", f"f{i}", {}, Resources(cpu=1 + i % 2))
+            for i in range(order.first, min(order.first + order.count, self.trials))
+        ]
+        return made if len(made) == order.count else [*made, e.Exhausted("all")]
+
+    def obey(self, order: c.Command) -> None:
+        self.orders.append(order)
+        if isinstance(order, c.Start):
+            self.workers[order.trial, order.incarnation] = {
+                "iteration": order.iteration, "at": 0, "waits": False, "order": None, "begun": False,
+            }  # fmt: skip
+        elif isinstance(order, c.Finish):
+            self.finished = True
+        elif isinstance(order, (c.Continue, c.Stop, c.Pause)):
+            worker = self.workers.get((order.trial, order.incarnation))
+            if worker is not None:
+                worker["waits"] = False
+                if not isinstance(order, c.Continue):
+                    worker["order"] = type(order)
+
+    def act(self, key: tuple[int, int]) -> e.Event:
+        """Let one worker do its next thing."""
+        trial, incarnation = key
+        worker = self.workers[key]
+        if not worker["begun"]:
+            worker["begun"] = True
+            return e.Started(trial, incarnation, 1, "h", "ip")
+        deed = self.rng.choice(["report"] * 6 + ["save", "complete", "fail", "lose"])
+        if deed == "lose" or worker["waits"]:
+            del self.workers[key]
+            return e.Lost(trial, incarnation, FAILURE)
+        checkpoint = CheckpointRef(f"f{trial}/{worker['iteration']}-{incarnation}", worker["iteration"])
+        if worker["order"] is not None and deed != "report":
+            del self.workers[key]
+            if worker["order"] is c.Stop:
+                return e.Stopped(trial, incarnation)
+            return e.Paused(trial, incarnation, checkpoint if worker["iteration"] else None)
+        if deed == "fail":
+            del self.workers[key]
+            return e.Failed(trial, incarnation, FAILURE)
+        if deed == "complete" or worker["at"] > 12:
+            del self.workers[key]
+            return e.Completed(trial, incarnation)
+        worker["iteration"] += 1
+        worker["at"] += 1
+        worker["waits"] = worker["order"] is None
+        n = worker["iteration"]
+        saved = CheckpointRef(f"f{trial}/{n}-{incarnation}", n) if deed == "save" else None
+        loss = self.rng.choice([0.5, float("nan"), float("inf"), 3])
+        return e.Reported(trial, incarnation, n, {"loss": loss}, 0.0, 1.0, n, n, n, saved)
+
+
+def make(seed: int, limits: Limits) -> Controller:
+    scheduler = Moody()
+    scheduler.setup(None, seed)
+    return Controller(
+        objective=Objective("loss", "min"), scheduler=scheduler, stopper=make_stopper({"training_iteration": 10}),
+        configure=dict, limits=limits,
+    )  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 10**9),
+    trials=st.integers(1, 6),
+    counted=st.booleans(),
+    max_concurrent=st.sampled_from([None, 1, 2]),
+    max_failures=st.sampled_from([0, 2]),
+    keep=st.sampled_from([None, 1, 2]),
+)
+def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
+    seed: int, trials: int, counted: bool, max_concurrent: int | None, max_failures: int, keep: int | None
+) -> None:
+    rng = Random(seed)
+    limits = Limits(
+        max_trials=trials if counted else None, max_concurrent=max_concurrent, max_failures=max_failures,
+        keep_checkpoints=keep,
+    )  # fmt: skip
+    controller = make(seed, limits)
+    world = World(rng, controller, trials)
+    world.deliver(e.SessionOpened(1, 1, "h", 0.0, Resources(cpu=3)))
+    for _ in range(3000):
+        if world.finished:
+            break
+        assert world.workers, f"nothing runs and nothing ends: {controller.experiment.counts}"
+        keys = sorted(world.workers)
+        fate = rng.randint(0, 60)
+        if fate == 0:
+            world.workers.clear()
+            world.deliver(e.SessionOpened(2, 1, "h", 0.0, Resources(cpu=3)))
+            continue
+        event = world.act(keys[fate % len(keys)])
+        world.sent.append(event)
+        world.deliver(event)
+        if fate % 5 == 0:  # a double or very late delivery
+            world.deliver(world.sent[fate % len(world.sent)])
+    assert world.finished
+    assert all(t.status.is_final for t in controller.experiment.trials)
+    assert len(controller.experiment.trials) == trials
+
+    twin = make(seed, limits)
+    replayed = [order for event in world.log for order in twin.replay(event)]
+    for one, other in zip(controller.experiment.trials, twin.experiment.trials, strict=True):
+        assert (one.status, one.iteration, one.incarnation, one.checkpoint, one.failures, one.reason) == (
+            other.status, other.iteration, other.incarnation, other.checkpoint, other.failures, other.reason,
+        )  # fmt: skip
+    kinds = (c.Start, c.Discard)
+    assert [o for o in replayed if isinstance(o, kinds)] == [o for o in world.orders if isinstance(o, kinds)]
+    assert violations(twin) == []
+
+
+def test_no_event_is_legal_in_a_final_state() -> None:
+    from tunesmith.core.moves import MOVES
+
+    for rows in MOVES.values():
+        assert not {Status.TERMINATED, Status.ERROR} & set(rows)
