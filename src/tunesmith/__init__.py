@@ -1,1 +1,106 @@
-"""Tunesmith tunes the hyperparameters of anything that trains."""
+"""Tunesmith tunes the hyperparameters of anything that trains. Use it as ``import tunesmith as tune``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from tunesmith.callbacks.protocol import Callback as Callback
+    from tunesmith.domains import choice as choice
+    from tunesmith.domains import grid_search as grid_search
+    from tunesmith.domains import lograndint as lograndint
+    from tunesmith.domains import loguniform as loguniform
+    from tunesmith.domains import qlograndint as qlograndint
+    from tunesmith.domains import qloguniform as qloguniform
+    from tunesmith.domains import qrandint as qrandint
+    from tunesmith.domains import qrandn as qrandn
+    from tunesmith.domains import quniform as quniform
+    from tunesmith.domains import randint as randint
+    from tunesmith.domains import randn as randn
+    from tunesmith.domains import sample_from as sample_from
+    from tunesmith.domains import uniform as uniform
+    from tunesmith.errors import ArgumentError as ArgumentError
+    from tunesmith.errors import ExperimentBusyError as ExperimentBusyError
+    from tunesmith.errors import ExperimentExistsError as ExperimentExistsError
+    from tunesmith.errors import MetricError as MetricError
+    from tunesmith.errors import MissingPackageError as MissingPackageError
+    from tunesmith.errors import NotPicklableError as NotPicklableError
+    from tunesmith.errors import ResourceError as ResourceError
+    from tunesmith.errors import SpaceError as SpaceError
+    from tunesmith.errors import StorageError as StorageError
+    from tunesmith.errors import TrialError as TrialError
+    from tunesmith.errors import TunesmithError as TunesmithError
+    from tunesmith.errors import WorkerError as WorkerError
+    from tunesmith.executors.inline import InlineExecutor as InlineExecutor
+    from tunesmith.executors.local import LocalExecutor as LocalExecutor
+    from tunesmith.results import Results as Results
+    from tunesmith.results import Trial as Trial
+    from tunesmith.results import load as load
+    from tunesmith.running import run as run
+    from tunesmith.schedulers.fifo import FIFOScheduler as FIFOScheduler
+    from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
+    from tunesmith.stoppers.protocol import Stopper as Stopper
+    from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
+    from tunesmith.stoppers.rules import ExperimentPlateauStopper as ExperimentPlateauStopper
+    from tunesmith.stoppers.rules import FunctionStopper as FunctionStopper
+    from tunesmith.stoppers.rules import MaximumIterationStopper as MaximumIterationStopper
+    from tunesmith.stoppers.rules import TrialPlateauStopper as TrialPlateauStopper
+    from tunesmith.worker.checkpoint import Checkpoint as Checkpoint
+    from tunesmith.worker.options import with_parameters as with_parameters
+    from tunesmith.worker.options import with_resources as with_resources
+    from tunesmith.worker.session import get_checkpoint as get_checkpoint
+    from tunesmith.worker.session import get_context as get_context
+    from tunesmith.worker.session import report as report
+    from tunesmith.worker.trainable import Trainable as Trainable
+
+# Where each public name lives. It is imported when it is first used, so that ``import tunesmith`` costs next to nothing.
+_HOMES = {
+    "callbacks.protocol": ("Callback",),
+    "domains": (
+        "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn",
+        "quniform", "randint", "randn", "sample_from", "uniform",
+    ),
+    "errors": (
+        "ArgumentError", "ExperimentBusyError", "ExperimentExistsError", "MetricError", "MissingPackageError",
+        "NotPicklableError", "ResourceError", "SpaceError", "StorageError", "TrialError", "TunesmithError",
+        "WorkerError",
+    ),
+    "executors.inline": ("InlineExecutor",),
+    "executors.local": ("LocalExecutor",),
+    "results": ("Results", "Trial", "load"),
+    "running": ("run",),
+    "schedulers.fifo": ("FIFOScheduler",),
+    "searchers.variants": ("VariantSearcher",),
+    "stoppers.protocol": ("Stopper",),
+    "stoppers.rules": (
+        "CombinedStopper", "ExperimentPlateauStopper", "FunctionStopper", "MaximumIterationStopper",
+        "TrialPlateauStopper",
+    ),
+    "worker.checkpoint": ("Checkpoint",),
+    "worker.options": ("with_parameters", "with_resources"),
+    "worker.session": ("get_checkpoint", "get_context", "report"),
+    "worker.trainable": ("Trainable",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - the names are those of the table above
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
+    from importlib import import_module
+
+    module = _HOME.get(name)
+    if module is None:
+        from tunesmith.errors import nearest
+
+        raise AttributeError(f"tunesmith has no {name!r}.{nearest(name, _HOME)}")
+    value = getattr(import_module(f"tunesmith.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from tunesmith import commands as c
@@ -59,9 +60,11 @@ class Driver:
         self._alarms: list[float] = []
         self._finished = False
 
-    def run(self, opening: Sequence[e.Event]) -> None:
+    def run(self, opening: Sequence[e.Event], path: Path, total: int | None) -> None:
         """Process `opening` and whatever follows until nothing is left to do."""
         events: Sequence[e.Event] = opening
+        experiment = self._controller.experiment
+        self._tell_callbacks(lambda callback: callback.on_start(path, experiment, total))
         while True:
             if events:
                 self._round(events)
@@ -70,6 +73,15 @@ class Driver:
             if self._finished:
                 return
             events = self._gather()
+
+    def close(self) -> None:
+        """Record that the session is over and let the callbacks end."""
+        closed = e.SessionClosed(self._clock(), finished=self._finished and self._controller.experiment.stop is None)
+        try:
+            if self._controller.experiment.session is not None:
+                self._round([closed])
+        finally:
+            self._tell_callbacks(lambda callback: callback.on_end())
 
     def _gather(self) -> list[e.Event]:
         wait = _IDLE_S

@@ -14,6 +14,10 @@ class ArgumentError(TunesmithError, ValueError):
     """A call has to be changed: an argument is wrong, unknown or contradicts another."""
 
 
+class UnknownArgumentError(ArgumentError, TypeError):
+    """An argument that does not exist was passed."""
+
+
 class SpaceError(ArgumentError):
     """The search space has to be changed: a bad range, an empty choice, a dependency cycle."""
 

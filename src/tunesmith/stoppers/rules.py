@@ -16,7 +16,9 @@ from tunesmith.stoppers.protocol import Stopper
 def _number(result: Mapping[str, Any], name: str, what: str) -> float:
     """Return the number called `name`, or NaN when the trial has not reported one yet (None)."""
     if name not in result:
-        raise MetricError(f"{what} {name!r} is not in the report, which has: {', '.join(result)}.{nearest(name, result)}")
+        raise MetricError(
+            f"{what} {name!r} is not in the report, which has: {', '.join(result)}.{nearest(name, result)}"
+        )
     value = result[name]
     if value is None:
         return nan

@@ -1,0 +1,128 @@
+"""Checks what a user passes to `tunesmith.run` before anything is started."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+from tunesmith.callbacks.protocol import Callback
+from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
+from tunesmith.executors.protocol import Executor
+from tunesmith.objective import Objective
+from tunesmith.resources import Resources
+
+
+def refuse_unknown(unknown: Iterable[str], function: Any) -> None:
+    """Raise for arguments that `function` does not have, naming the nearest right one."""
+    names = [p.name for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    for name in unknown:
+        raise UnknownArgumentError(f"run() has no argument {name!r}.{nearest(name, names)} It has: {', '.join(names)}.")
+
+
+def check_objective(metric: str | None, mode: str | None) -> Objective | None:
+    """Return the objective, or None when no metric is named; without a mode, smaller is better is not assumed."""
+    if metric is None:
+        if mode is not None:
+            raise ArgumentError(f"mode={mode!r} is given without metric=. Name the reported value to optimise.")
+        return None
+    if mode is None:
+        raise ArgumentError(f"metric={metric!r} is given without mode=. Say mode='min' or mode='max'.")
+    return Objective(metric, mode)  # type: ignore[arg-type]  # validated when made
+
+
+def check_count(name: str, value: Any, *, least: int, none: str | None = None, infinite: bool = False) -> int | None:
+    """Return `value` if it is a whole number of at least `least` (or -1 when `infinite`, or None when `none`)."""
+    if value is None and none is not None:
+        return None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and (value >= least or (infinite and value == -1)):
+        return int(value)
+    allowed = f"a whole number, {least} or more"
+    allowed += ", or -1 for no limit" if infinite else ""
+    allowed += f", or None for {none}" if none else ""
+    raise ArgumentError(f"{name} must be {allowed}; got {value!r}.")
+
+
+def check_seconds(name: str, value: float | timedelta | None) -> float | None:
+    """Return a positive number of seconds, or None."""
+    if value is None:
+        return None
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not isfinite(seconds) or seconds <= 0:
+        raise ArgumentError(f"{name} must be a positive number of seconds or a timedelta; got {value!r}.")
+    return float(seconds)
+
+
+def check_one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+    """Return `value` if it is one of `allowed`."""
+    for candidate in allowed:
+        if value is candidate or (type(value) is type(candidate) and value == candidate):
+            return value
+    shown = ", ".join(map(repr, allowed))
+    hint = nearest(value, [a for a in allowed if isinstance(a, str)]) if isinstance(value, str) else ""
+    raise ArgumentError(f"{name} must be one of {shown}; got {value!r}.{hint}")
+
+
+def check_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
+    """Return the callbacks as a list of instances."""
+    found = list(callbacks or ())
+    for callback in found:
+        if not isinstance(callback, Callback):
+            hint = " Pass an instance, not the class." if isinstance(callback, type) else ""
+            raise ArgumentError(f"callbacks must be instances of tunesmith.Callback; got {callback!r}.{hint}")
+    return found
+
+
+def check_name(name: Any) -> str | None:
+    """Return the experiment's name if it can be a folder's name."""
+    if name is None:
+        return None
+    if not isinstance(name, str) or not name.strip() or name in (".", "..") or set(name) & set('/\\\0:*?"<>|\n'):
+        raise ArgumentError(
+            f'name must be usable as the name of a folder, without / \\ : * ? " < > | and line breaks; got {name!r}.'
+        )
+    return name
+
+
+def check_seed(seed: Any) -> int | None:
+    """Return the seed, or None to draw one."""
+    if seed is None or (isinstance(seed, int) and not isinstance(seed, bool)):
+        return seed
+    raise ArgumentError(f"seed must be a whole number or None; got {seed!r}.")
+
+
+def check_resources(
+    per_trial: Mapping[str, float] | None, requested: Mapping[str, float] | Callable[..., Any] | None
+) -> Resources | Callable[[dict[str, Any]], Resources]:
+    """Return what each trial asks for, or a function of the configuration that says it."""
+    if requested is not None and per_trial is not None:
+        raise ArgumentError(
+            "Both resources_per_trial= and tune.with_resources say what a trial needs. Use one of them."
+        )
+    if callable(requested):
+        return lambda config: Resources.parse(requested(config))
+    return Resources.parse(per_trial if requested is None else requested)
+
+
+def check_executor(executor: Any) -> Executor:
+    """Return the executor that a name stands for, or the object itself."""
+    if isinstance(executor, str):
+        check_one_of("executor", executor, ("local", "inline"))
+        if executor == "inline":
+            from tunesmith.executors.inline import InlineExecutor
+
+            return InlineExecutor()
+        from tunesmith.executors.local import LocalExecutor
+
+        return LocalExecutor()
+    missing = [
+        name for name in ("open", "obey", "poll", "wake", "close") if not callable(getattr(executor, name, None))
+    ]
+    if missing:
+        raise ArgumentError(
+            f"executor must be 'local', 'inline' or an executor object; {executor!r} has no {missing[0]}()."
+        )
+    return executor  # type: ignore[no-any-return]  # has every method of the protocol

@@ -1,0 +1,271 @@
+"""Builds the parts of a run from a plan, opens the experiment's folder, and runs the driver."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tunesmith import codec, naming
+from tunesmith import commands as c
+from tunesmith import events as e
+from tunesmith.asking import Asker
+from tunesmith.callbacks.protocol import Callback
+from tunesmith.callbacks.tracebacks import TracebackFiles
+from tunesmith.checkpoints.folder import CheckpointFolder
+from tunesmith.console import Console
+from tunesmith.core.controller import Controller, Limits
+from tunesmith.driver import Driver
+from tunesmith.errors import ArgumentError, ExperimentExistsError, StorageError
+from tunesmith.executors.protocol import Executor
+from tunesmith.interrupts import Interrupts
+from tunesmith.objective import Objective
+from tunesmith.resources import Pool, Resources
+from tunesmith.results import Results
+from tunesmith.schedulers.protocol import Scheduler
+from tunesmith.searchers.protocol import Searcher
+from tunesmith.space import Space
+from tunesmith.stoppers.protocol import Stopper
+from tunesmith.store.lock import ExperimentLock
+from tunesmith.store.sqlite import EventStore
+from tunesmith.worker.job import Job
+from tunesmith.worker.pickling import dumps
+
+DATABASE = "experiment.db"
+
+
+class Plan(msgspec.Struct):
+    """A run as the user described it, checked. The fields are the arguments of `tunesmith.run`."""
+
+    trainable: Callable[..., Any]
+    trainable_name: str
+    parameters: dict[str, Any]
+    space: Space
+    objective: Objective | None
+    num_samples: int
+    searcher: Searcher
+    scheduler: Scheduler
+    stopper: Stopper | None
+    resources: Resources | Callable[[dict[str, Any]], Resources]
+    name: str | None
+    storage: str | Path | None
+    resume: bool | str
+    executor: Executor
+    reuse_workers: bool
+    limits: Limits
+    checkpoint_freq: int
+    checkpoint_at_end: bool
+    callbacks: list[Callback]
+    trial_name_creator: Callable[[naming.TrialInfo], str] | None
+    seed: int | None
+    verbose: int
+
+
+def execute(plan: Plan) -> Results:
+    """Run the plan to its end, or to the user's wish to leave, and return the results."""
+    folder = _open_folder(plan)
+    with ExitStack() as stack:
+        stack.enter_context(_removed_if_empty(folder))
+        stack.enter_context(ExperimentLock(folder))
+        begun = _read_created(folder)
+        created = begun or _new(plan, folder)
+        _check_unchanged(plan, created)
+        resources = _open_executor(plan, folder, created, stack)
+        path = folder / DATABASE
+        store = stack.enter_context(EventStore.open(path) if path.exists() else EventStore.create(path))
+        interrupts = _drive(plan, folder, created, store, resources)
+    if interrupts.signal == signal.SIGTERM:
+        raise SystemExit(128 + signal.SIGTERM)
+    return Results.from_store(folder, configure=partial(_configure, plan.space))
+
+
+def _drive(
+    plan: Plan,
+    folder: Path,
+    created: e.Created,
+    store: EventStore,
+    resources: Resources,
+) -> Interrupts:
+    """Fold what is recorded, then run the driver; whatever happens, close the session."""
+    plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
+    plan.scheduler.setup(plan.objective, created.seed)
+    total = plan.searcher.total()
+    controller = Controller(
+        objective=plan.objective,
+        scheduler=plan.scheduler,
+        stopper=plan.stopper,
+        configure=partial(_configure, plan.space),
+        limits=msgspec.structs.replace(plan.limits, max_trials=total),
+        eager=plan.searcher.eager,
+        resources=plan.resources if isinstance(plan.resources, Resources) else None,
+    )
+    asker = Asker(plan.searcher, _Namer(plan, created), plan.executor.wake)
+    session = 1
+    for _, event in store.read():
+        session += isinstance(event, e.SessionOpened)
+        for order in controller.replay(event):
+            if isinstance(order, c.Tell):
+                asker.tell(order)
+    callbacks = _callbacks(plan)
+    with Interrupts(plan.executor.wake) as interrupts:
+        driver = Driver(
+            controller,
+            store,
+            plan.executor,
+            asker,
+            callbacks,
+            clock=time.time,
+            interrupted=interrupts.read,
+            discard=CheckpointFolder(folder).discard,
+        )
+        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), time.time(), resources)
+        try:
+            driver.run([opened] if controller.experiment.created else [created, opened], folder, total)
+        finally:
+            asker.close()
+            driver.close()
+    return interrupts
+
+
+@contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Leave no trace of an experiment that never began."""
+    try:
+        yield
+    finally:
+        if not (folder / DATABASE).exists():
+            for name in ("driver.lock", "workers.log"):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _callbacks(plan: Plan) -> list[Callback]:
+    console: list[Callback] = []
+    if plan.verbose:
+        console = [Console(plan.objective, plan.verbose, sys.stdout, time.time)]
+    return [TracebackFiles(), *plan.callbacks, *console]
+
+
+class _Namer:
+    """Turns a number and values into the event that makes a trial."""
+
+    def __init__(self, plan: Plan, created: e.Created) -> None:
+        self._plan = plan
+        self._prefix = created.experiment_id[:5]
+
+    def __call__(self, number: int, values: Mapping[str, Any]) -> e.Suggested:
+        plan = self._plan
+        trial_id = f"{self._prefix}_{number:05d}"
+        tag = naming.tag(number, values)
+        name = f"{plan.trainable_name}_{tag}"
+        if plan.trial_name_creator is not None or not isinstance(plan.resources, Resources):
+            config = plan.space.build(values)
+        if plan.trial_name_creator is not None:
+            name = plan.trial_name_creator(naming.TrialInfo(number, trial_id, plan.trainable_name, tag, config))
+            if not isinstance(name, str) or not name:
+                raise ArgumentError(f"trial_name_creator must return a name, a text; it returned {name!r}.")
+        resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
+        plain = {path: codec.to_plain(value, dumps) for path, value in values.items()}
+        return e.Suggested(number, trial_id, name, naming.folder(number, name), plain, resources)
+
+
+def _configure(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a trial's configuration from what is recorded of it."""
+    return space.build({path: codec.from_plain(value, pickle.loads) for path, value in values.items()})
+
+
+def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStack) -> Resources:
+    """Start the executor and check that a trial fits into what it has."""
+    job = Job(
+        trainable=plan.trainable,
+        parameters=plan.parameters,
+        path=str(folder),
+        experiment_id=created.experiment_id,
+        experiment_name=folder.name,
+        metric=plan.objective.metric if plan.objective else None,
+        checkpoint_freq=plan.checkpoint_freq,
+        checkpoint_at_end=plan.checkpoint_at_end,
+    )
+    stack.callback(plan.executor.close)
+    total = plan.executor.open(job, plan.reuse_workers)
+    if isinstance(plan.resources, Resources):
+        Pool(total).check(plan.resources)
+    return total
+
+
+def _open_folder(plan: Plan) -> Path:
+    """Return the experiment's folder, made if need be."""
+    storage = Path(plan.storage or "~/tunesmith").expanduser().absolute()
+    stamp = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.urandom(2).hex()}"
+    folder = storage / (plan.name or f"{naming.slug(plan.trainable_name)}_{stamp}")
+    exists = (folder / DATABASE).exists()
+    if plan.resume is True and not exists:
+        hint = "" if plan.name else " Say which one with name=."
+        raise StorageError(
+            f"There is nothing to resume: no experiment at {folder}.{hint} resume='auto' would start one."
+        )
+    if exists and plan.resume is False:
+        raise ExperimentExistsError(
+            f"The experiment {folder.name!r} exists already at {folder}. "
+            "Pass resume=True to go on with it, or choose another name=."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"The folder {folder} can't be made: {error}. Choose another place with storage_path=."
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError(f"The folder {folder} can't be written. Choose another place with storage_path=.")
+    return folder
+
+
+def _read_created(folder: Path) -> e.Created | None:
+    """Return how the experiment began; None if it is new."""
+    path = folder / DATABASE
+    if not path.exists():
+        return None
+    with EventStore.open(path) as store:
+        return next((event for _, event in store.read() if isinstance(event, e.Created)), None)
+
+
+def _check_unchanged(plan: Plan, created: e.Created) -> None:
+    """Refuse to go on with another search space than the experiment began with."""
+    before = created.settings.get("fingerprint")
+    if before is not None and before != plan.space.fingerprint():
+        raise ArgumentError(
+            f"The experiment {created.name!r} was begun with another search space, {created.settings['space']!r}; "
+            f"this one is {plan.space.describe()!r}. Resume it with the same config=, or start a new one with another name=."
+        )
+
+
+def _new(plan: Plan, folder: Path) -> e.Created:
+    from tunesmith import __version__
+
+    objective = plan.objective
+    return e.Created(
+        experiment_id=os.urandom(16).hex(),
+        name=folder.name,
+        seed=int.from_bytes(os.urandom(4), "big") if plan.seed is None else plan.seed,
+        metric=objective.metric if objective else None,
+        mode=objective.mode if objective else None,
+        at=time.time(),
+        version=__version__,
+        settings={
+            "trainable": plan.trainable_name,
+            "num_samples": plan.num_samples,
+            "space": plan.space.describe(),
+            "fingerprint": plan.space.fingerprint(),
+        },
+    )
