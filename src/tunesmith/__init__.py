@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from tunesmith.worker.session import report as report
     from tunesmith.worker.trainable import Trainable as Trainable
 
-# Where each public name lives. It is imported when it is first used, so that ``import tunesmith`` costs next to nothing.
+# Where each public name lives. It is imported on its first use, so that ``import tunesmith`` costs next to nothing.
 _HOMES = {
     "callbacks.protocol": ("Callback",),
     "domains": (

@@ -246,7 +246,8 @@ def _check_unchanged(plan: Plan, created: e.Created) -> None:
     if before is not None and before != plan.space.fingerprint():
         raise ArgumentError(
             f"The experiment {created.name!r} was begun with another search space, {created.settings['space']!r}; "
-            f"this one is {plan.space.describe()!r}. Resume it with the same config=, or start a new one with another name=."
+            f"this one is {plan.space.describe()!r}. "
+            "Resume it with the same config=, or start a new one with another name=."
         )
 
 

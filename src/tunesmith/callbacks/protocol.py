@@ -17,13 +17,16 @@ class Callback:
     """
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
-        """The run begins or goes on. `path` is the experiment's folder, `total` the number of trials if known."""
+        """Take note that the run begins or goes on.
+
+        `path` is the experiment's folder, `total` the number of trials if it is known.
+        """
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Events were committed; `experiment` has folded them already. Called with several at a time."""
+        """Read events that were committed, several at a time; the experiment has folded them already."""
 
     def on_idle(self) -> None:
-        """Called a few times a second at most while nothing arrives: the moment to refresh a display."""
+        """Use a quiet moment, a few times a second at most, to refresh a display."""
 
     def on_end(self) -> None:
-        """The run has ended, well or not."""
+        """Take note that the run has ended, well or not."""

@@ -1,0 +1,1 @@
+"""Layers that make scripts written for other tools run."""

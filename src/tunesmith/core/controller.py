@@ -114,8 +114,7 @@ class Controller:
             self._fold_session(event, orders)
         elif isinstance(event, (e.Exhausted, e.SearchFailed)):
             self._asked = len(self.experiment.trials)
-        for checkpoint in self._retention.apply(event):
-            orders.append(c.Discard(checkpoint))
+        orders += map(c.Discard, self._retention.apply(event))
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
         if self._stopper is not None:
@@ -160,7 +159,7 @@ class Controller:
         )
 
     def _settle(self, trial: TrialRecord, orders: list[c.Command]) -> None:
-        """A trial has no worker any more: give its resources back and put it where it belongs."""
+        """Give the resources of a trial that has no worker any more back, and put it where it belongs."""
         number, status = trial.number, trial.status
         granted = self._granted.pop(number, None)
         if granted is not None:
@@ -215,7 +214,7 @@ class Controller:
             orders.append(c.Continue(trial.number, trial.incarnation))
 
     def _judge(self, report: e.Reported) -> Decision:
-        """Ask in this order: is the report usable, is the trial done, does a stopper end it, what says the scheduler."""
+        """Ask, in this order: is the report usable, is the trial done, does a stopper end it, does the scheduler."""
         try:
             if self.objective is not None and (report.metrics or report.checkpoint is None):
                 self.objective.value(report.metrics)

@@ -105,7 +105,7 @@ class Experiment:
 
     # -- the experiment as a whole
 
-    def _experiment_event(self, event: e.Event) -> None:
+    def _experiment_event(self, event: e.Event) -> None:  # noqa: C901 - one case an event
         match event:
             case e.Suggested():
                 if event.trial != len(self.trials):

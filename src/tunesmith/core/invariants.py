@@ -8,7 +8,7 @@ from tunesmith.core.controller import Controller
 from tunesmith.trial import Status
 
 
-def violations(controller: Controller) -> list[str]:
+def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check an invariant
     """Return a sentence for each invariant that does not hold; an empty list when all is well."""
     experiment = controller.experiment
     granted, pending, paused = controller._granted, controller._pending, controller._paused

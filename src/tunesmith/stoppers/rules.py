@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, nan
+from math import isfinite, isnan, nan
 from typing import Any
 
 from tunesmith.errors import ArgumentError, MetricError, nearest
@@ -36,7 +36,7 @@ class ThresholdStopper(Stopper):
 
     def __init__(self, limits: Mapping[str, float]) -> None:
         for name, limit in limits.items():
-            if not isinstance(limit, (int, float)) or isinstance(limit, bool) or limit != limit:
+            if not isinstance(limit, (int, float)) or isinstance(limit, bool) or isnan(limit):
                 raise ArgumentError(f"stop[{name!r}] must be a number, got {limit!r}.")
         self.limits = dict(limits)
 
@@ -89,6 +89,7 @@ class TrialPlateauStopper(Stopper):
         self,
         metric: str,
         std: float = 0.01,
+        *,
         num_results: int = 4,
         grace_period: int = 4,
         metric_threshold: float | None = None,

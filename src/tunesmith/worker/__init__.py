@@ -1,0 +1,1 @@
+"""What runs beside the user's code: trainables, the session, the worker processes."""

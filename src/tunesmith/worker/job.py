@@ -15,6 +15,10 @@ class Job(msgspec.Struct, frozen=True):
     are the big objects of `tune.with_parameters`, passed by keyword (to ``setup`` for a class). `path` is the
     experiment's folder, absolute. `checkpoint_freq` counts iterations, 0 is off; it and `checkpoint_at_end` apply to
     class trainables. `chdir` makes the trial's folder its working directory.
+
+    `metric` is the name under which a bare number that a function returns or yields is reported. `threads` is the
+    limit for numeric libraries (OpenMP, BLAS) while the user's modules are imported, for trials that all ask for the
+    same number of CPUs; None leaves their own default.
     """
 
     trainable: Callable[..., Any]
@@ -25,3 +29,5 @@ class Job(msgspec.Struct, frozen=True):
     checkpoint_freq: int = 0
     checkpoint_at_end: bool = False
     chdir: bool = True
+    metric: str | None = None
+    threads: int | None = None
