@@ -48,12 +48,12 @@ if TYPE_CHECKING:
     from tunesmith.stoppers.rules import MaximumIterationStopper as MaximumIterationStopper
     from tunesmith.stoppers.rules import TrialPlateauStopper as TrialPlateauStopper
     from tunesmith.worker.checkpoint import Checkpoint as Checkpoint
-    from tunesmith.worker.options import with_parameters as with_parameters
-    from tunesmith.worker.options import with_resources as with_resources
-    from tunesmith.worker.session import get_checkpoint as get_checkpoint
-    from tunesmith.worker.session import get_context as get_context
-    from tunesmith.worker.session import report as report
+    from tunesmith.worker.reporting import get_checkpoint as get_checkpoint
+    from tunesmith.worker.reporting import get_context as get_context
+    from tunesmith.worker.reporting import report as report
     from tunesmith.worker.trainable import Trainable as Trainable
+    from tunesmith.worker.trainable_options import with_parameters as with_parameters
+    from tunesmith.worker.trainable_options import with_resources as with_resources
 
 # Where each public name lives. It is imported on its first use, so that ``import tunesmith`` costs next to nothing.
 _HOMES = {
@@ -79,8 +79,8 @@ _HOMES = {
         "TrialPlateauStopper",
     ),
     "worker.checkpoint": ("Checkpoint",),
-    "worker.options": ("with_parameters", "with_resources"),
-    "worker.session": ("get_checkpoint", "get_context", "report"),
+    "worker.trainable_options": ("with_parameters", "with_resources"),
+    "worker.reporting": ("get_checkpoint", "get_context", "report"),
     "worker.trainable": ("Trainable",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

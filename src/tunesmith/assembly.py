@@ -23,7 +23,6 @@ from tunesmith.asking import Asker
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder
-from tunesmith.console import Console
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.driver import Driver
 from tunesmith.errors import ArgumentError, ExperimentExistsError, StorageError
@@ -39,7 +38,6 @@ from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
 from tunesmith.worker.job import Job
-from tunesmith.worker.pickling import dumps
 
 DATABASE = "experiment.db"
 
@@ -153,6 +151,8 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
 def _callbacks(plan: Plan) -> list[Callback]:
     console: list[Callback] = []
     if plan.verbose:
+        from tunesmith.console import Console
+
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time)]
     return [TracebackFiles(), *plan.callbacks, *console]
 
@@ -176,8 +176,14 @@ class _Namer:
             if not isinstance(name, str) or not name:
                 raise ArgumentError(f"trial_name_creator must return a name, a text; it returned {name!r}.")
         resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
-        plain = {path: codec.to_plain(value, dumps) for path, value in values.items()}
+        plain = {path: codec.to_plain(value, _pickled) for path, value in values.items()}
         return e.Suggested(number, trial_id, name, naming.folder(number, name), plain, resources)
+
+
+def _pickled(value: Any) -> bytes:
+    import cloudpickle
+
+    return bytes(cloudpickle.dumps(value))
 
 
 def _configure(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,6 +272,7 @@ def _new(plan: Plan, folder: Path) -> e.Created:
         settings={
             "trainable": plan.trainable_name,
             "num_samples": plan.num_samples,
+            "max_failures": plan.limits.max_failures,
             "space": plan.space.describe(),
             "fingerprint": plan.space.fingerprint(),
         },

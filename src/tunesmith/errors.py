@@ -51,7 +51,15 @@ class MissingPackageError(TunesmithError, ImportError):
 
 
 class TrialError(TunesmithError):
-    """A trial failed; carries the message and the traceback of the worker."""
+    """A trial failed.
+
+    `traceback` is the worker's, as text; `kind` says what sort of failure it was (see `tunesmith.trial.Failure`).
+    """
+
+    def __init__(self, message: str, *, traceback: str = "", kind: str = "error") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+        self.kind = kind
 
 
 class WorkerError(TunesmithError):

@@ -6,7 +6,7 @@ given up for dead from its successor. `at` and `timestamp` are seconds since the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,7 @@ from tunesmith.resources import Allocation, Resources
 from tunesmith.trial import CheckpointRef, Failure
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower):
+class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower, omit_defaults=True):
     """A fact. The tag is the class's name in lower case."""
 
 
@@ -195,3 +195,24 @@ class Lost(WorkerEvent, frozen=True):
     """The worker's process is gone without a word of its own."""
 
     failure: Failure
+
+
+AnyEvent: TypeAlias = (
+    Created
+    | SessionOpened
+    | Suggested
+    | Exhausted
+    | SearchFailed
+    | Tick
+    | StopRequested
+    | SessionClosed
+    | Placed
+    | Judged
+    | Started
+    | Reported
+    | Completed
+    | Stopped
+    | Paused
+    | Failed
+    | Lost
+)

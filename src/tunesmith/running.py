@@ -21,7 +21,7 @@ from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.stoppers.rules import make_stopper
-from tunesmith.worker.options import unwrap
+from tunesmith.worker.trainable_options import unwrap
 
 
 def run(

@@ -250,7 +250,7 @@ class Controller:
                     self._deadline = None
                     reason = f"the time budget of {self.limits.time_budget_s:g} s is used up"
                     self._stop_all(e.StopRequested(reason, event.at), orders)
-            case e.Started():
+            case e.Started() | e.Created():
                 return
             case _:
                 pass

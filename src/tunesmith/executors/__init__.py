@@ -1,1 +1,1 @@
-"""Where trials run."""
+"""The places where trials run."""

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from tunesmith.errors import ArgumentError, StorageError
 from tunesmith.trial import CheckpointRef
 
 _CHUNK = 1 << 20
+_SHEET = ".tunesmith.json"
 
 
 class Checkpoint:
@@ -82,6 +85,39 @@ class Checkpoint:
         return hash(self.path)
 
 
+class Sheet(msgspec.Struct):
+    """What has to be remembered beside the user's files. `totals` are running sums, by metric.
+
+    For a class trainable, `form` says what `save_checkpoint` returned, ``directory``, ``path`` or ``dict``, and
+    `relative` where that is.
+    """
+
+    iteration: int
+    time_total_s: float
+    totals: dict[str, float | int] = {}
+    form: str = "directory"
+    relative: str = ""
+
+
+def write_sheet(folder: Path, sheet: Sheet) -> None:
+    """Put the sheet beside the files of a checkpoint."""
+    (folder / _SHEET).write_bytes(msgspec.json.encode(sheet))
+
+
+def read_sheet(folder: Path) -> Sheet | None:
+    """Return the sheet of the checkpoint in `folder`, or None when it has none.
+
+    Raises:
+        StorageError: it can't be read.
+    """
+    try:
+        return msgspec.json.decode((folder / _SHEET).read_bytes(), type=Sheet)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise StorageError(f"The checkpoint in {folder} is damaged: {error}") from error
+
+
 class CheckpointShelf:
     """Keeps the checkpoints of one trial, in its folder.
 
@@ -108,8 +144,8 @@ class CheckpointShelf:
         aside.mkdir(parents=True)
         return aside
 
-    def keep_copy(self, source: str, iteration: int, time_total_s: float) -> CheckpointRef:
-        """Copy the directory `source` and keep the copy.
+    def keep_copy(self, source: str, sheet: Sheet) -> CheckpointRef:
+        """Copy the directory `source` and keep the copy, with `sheet` in it if it has something to say.
 
         Raises:
             StorageError: the files can't be read or written.
@@ -124,14 +160,17 @@ class CheckpointShelf:
                 "Write the checkpoint's files into a directory of their own."
             )
         try:
-            aside = self.prepare(iteration)
+            aside = self.prepare(sheet.iteration)
             for relative in _files(origin):
                 target = aside / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy(origin / relative, target)
+            (aside / _SHEET).unlink(missing_ok=True)
+            if sheet.totals:
+                write_sheet(aside, sheet)
         except OSError as error:
             raise StorageError(f"The checkpoint {source} can't be copied to the trial's folder: {error}") from error
-        return self.keep(aside, iteration, time_total_s)
+        return self.keep(aside, sheet.iteration, sheet.time_total_s)
 
     def keep(self, aside: Path, iteration: int, time_total_s: float) -> CheckpointRef:
         """Make the directory that `prepare` gave durable and give it its name.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
 from tunesmith.errors import TunesmithError
 from tunesmith.trial import Failure
 
-_HERE = str(Path(__file__).parent.parent)
+_HERE = str(Path(__file__).parent.parent) + os.sep
 _LIMIT = 100_000  # characters; a deep recursion's traceback has no end
 
 

@@ -34,9 +34,7 @@ READY: Final = 6  # from the zygote: the job is loaded
 REFUSED: Final = 7  # from the zygote: the job can't be loaded
 
 # -- down: one byte
-CONTINUE: Final = b"c"
-STOP: Final = b"s"
-PAUSE: Final = b"p"
+# (CONTINUE, STOP and PAUSE are the session's)
 QUIT: Final = b"q"  # to an idle worker: leave
 ASSIGN: Final = b"a"  # to an idle worker: a length and an assignment follow
 ASSIGNED: Final = Struct("<I")
@@ -80,7 +78,8 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     """The plain half of a job; the file that comes with it holds the pickle and then the buffers.
 
     `size` is the pickle's length in bytes, `spans` the offset and length of each out-of-band buffer. `start` is
-    ``auto``, ``fork`` or ``spawn``. `environ` are variables that hold from before the user's modules are imported.
+    ``auto``, ``fork`` or ``spawn``. `environ` are variables to be set before the user's modules are imported, `fixed` the
+    thread limits that the user has set and that no trial changes.
     """
 
     path: str
@@ -95,6 +94,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     size: int
     spans: list[tuple[int, int]]
     environ: dict[str, str]
+    fixed: list[str]
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,287 @@
+"""Runs trials in this very process, one at a time: for debuggers, notebooks and tests."""
+
+from __future__ import annotations
+
+import copy
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Protocol
+
+from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+from tunesmith.events import Failed, Reported, Started, WorkerEvent
+from tunesmith.executors.machine import total
+from tunesmith.resources import Resources
+from tunesmith.trial import Failure
+from tunesmith.worker import running
+from tunesmith.worker.failures import describe
+from tunesmith.worker.job import Job
+from tunesmith.worker.process import Host
+from tunesmith.worker.session import CONTINUE, PAUSE, STOP, Session
+
+
+class InlineExecutor:
+    """Runs each trial in this process, so that breakpoints, prints and exceptions are where one looks for them.
+
+    Only one side runs at a time: user code while `poll` is called, the rest of the library in between. Output is not
+    redirected, the environment is not changed, and a trial that does not come back can't be stopped by force.
+
+    Args:
+        cpus: how many CPUs are said to be there; with 1, the default, trials run one after another.
+        gpus: how many GPUs are said to be there.
+        resources: amounts of other resources, by name.
+    """
+
+    def __init__(
+        self, cpus: float | None = 1.0, gpus: int | None = None, resources: Mapping[str, float] | None = None
+    ) -> None:
+        self._total, _ = total(cpus, gpus, resources)
+        self._waiting: deque[Start] = deque()
+        self._run: _Run | None = None
+        self._queue: list[WorkerEvent] = []
+        self._incarnations: dict[int, int] = {}
+        self._seat = running.Seat()
+        self._is_open = False
+
+    # -- the protocol
+
+    def open(self, job: Job, reuse_workers: bool) -> Resources:
+        """Take the job."""
+        self._job = job
+        self._keep = reuse_workers
+        self._host = Host()
+        self._waker_reader, self._waker = os.pipe()
+        for fd in (self._waker_reader, self._waker):
+            os.set_blocking(fd, False)
+        self._is_open = True
+        return self._total
+
+    def obey(self, commands: Sequence[WorkerCommand]) -> None:
+        """Note the orders; user code runs in the next `poll`."""
+        for command in commands:
+            if isinstance(command, Start):
+                if self._incarnations.get(command.trial, 0) < command.incarnation:
+                    self._incarnations[command.trial] = command.incarnation
+                    self._waiting.append(command)
+                continue
+            run = self._run
+            if run is not None and run.is_for(command):
+                run.answer(command)
+            elif isinstance(command, (Stop, Pause)):
+                self._withdraw(command)
+
+    def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
+        """Let the trial go on to its next report or its end, and return that; wait only when there is none."""
+        if not self._queue:
+            if self._run is None and self._waiting:
+                self._begin(self._waiting.popleft())
+            elif self._run is not None and self._run.may_go_on:
+                self._advance(self._run)
+            else:
+                self._wait(timeout)
+        events, self._queue = self._queue, []
+        return events
+
+    def wake(self) -> None:
+        """Make a `poll` under way return, unless it is in user code."""
+        try:
+            os.write(self._waker, b"w")
+        except OSError:  # enough are in the pipe, or it is closed
+            pass
+
+    def close(self, grace_s: float = 5.0) -> None:
+        """Stop the trial that runs; one that does not come back within `grace_s` seconds is left to itself."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._run is not None:
+            with self._place(self._run):
+                self._run.end(grace_s)
+            self._run = None
+        self._seat.clear()
+        os.close(self._waker_reader)
+        os.close(self._waker)
+
+    # -- running
+
+    def _begin(self, start: Start) -> None:
+        folder = Path(self._job.path, start.folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            config = copy.deepcopy(start.config)
+        except Exception as error:  # noqa: BLE001 - a user's own value may refuse to be copied in any way
+            failure = Failure("start", f"The trial can't be started: {describe(error).message}")
+            self._queue.append(Failed(start.trial, start.incarnation, failure))
+            return
+        resources = start.allocation.resources
+        granted = {"cpu": resources.cpu, "gpu": resources.gpu, **resources.named}
+        cls = _ClassRun if running.is_class(self._job.trainable) else _FunctionRun
+        self._run = cls(self._job, start, granted, config, self._seat, self._keep)
+        self._queue.append(
+            Started(start.trial, start.incarnation, os.getpid(), self._host.hostname, self._host.node_ip)
+        )
+
+    def _advance(self, run: _Run) -> None:
+        with self._place(run):
+            events = run.advance()
+        self._queue += events
+        if type(events[-1]) is not Reported:
+            self._run = None
+
+    @contextmanager
+    def _place(self, run: _Run) -> Iterator[None]:
+        """Be in the trial's working directory; another one that the trial chose for itself is found again."""
+        if not self._job.chdir:
+            yield
+            return
+        before = Path.cwd()
+        os.chdir(run.place)
+        try:
+            yield
+        finally:
+            run.place = str(Path.cwd())
+            os.chdir(before)
+
+    def _withdraw(self, command: Stop | Pause) -> None:
+        """A trial that has not begun is told to end: it begins, and ends at its first report."""
+        for start in self._waiting:
+            if start.trial == command.trial and start.incarnation == command.incarnation:
+                self._waiting.remove(start)
+                self._queue.append(_never_ran(start, command))
+                return
+
+    def _wait(self, timeout: float | None) -> None:
+        poller = select.poll()
+        poller.register(self._waker_reader, select.POLLIN)
+        if poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
+            os.read(self._waker_reader, 4096)
+
+
+def _never_ran(start: Start, command: Stop | Pause) -> WorkerEvent:
+    from tunesmith.events import Paused, Stopped
+
+    kind = Paused if isinstance(command, Pause) else Stopped
+    return kind(start.trial, start.incarnation, start.checkpoint)
+
+
+class _Run(Protocol):
+    """A trial under way."""
+
+    place: str
+
+    @property
+    def may_go_on(self) -> bool: ...
+    def is_for(self, command: WorkerCommand) -> bool: ...
+    def answer(self, command: WorkerCommand) -> None: ...
+    def advance(self) -> list[WorkerEvent]: ...
+    def end(self, grace_s: float) -> None: ...
+
+
+class _Conversation:
+    """What both kinds of runs share: who waits for whom, and which answer comes next."""
+
+    def __init__(
+        self,
+        job: Job,
+        start: Start,
+        granted: Mapping[str, float],
+        config: dict[str, Any],
+        seat: running.Seat,
+        keep: bool,
+    ) -> None:
+        self.place = f"{job.path}/{start.folder}"
+        self._start = start
+        self._config = config
+        self._seat = seat
+        self._keep = keep
+        self._reported = False  # a report waits for its answer
+        self._answer: bytes | None = None
+        self.session = Session(job, start, self, granted)
+
+    def exchange(self, event: Reported) -> bytes:
+        raise NotImplementedError
+
+    @property
+    def may_go_on(self) -> bool:
+        return not self._reported or self._answer is not None
+
+    def is_for(self, command: WorkerCommand) -> bool:
+        return command.trial == self._start.trial and command.incarnation == self._start.incarnation
+
+    def answer(self, command: WorkerCommand) -> None:
+        """Keep the answer to the report that waits; to stop or to pause may also be said ahead."""
+        if isinstance(command, Continue):
+            if self._reported and self._answer is None:
+                self._answer = CONTINUE
+        elif self._answer in (None, CONTINUE):
+            self._answer = PAUSE if isinstance(command, Pause) else STOP
+        elif isinstance(command, Stop):
+            self._answer = STOP
+
+    def _take_answer(self) -> bytes:
+        answer, self._answer, self._reported = self._answer, None, False
+        return answer or STOP
+
+
+class _ClassRun(_Conversation):
+    """A class trainable, stepped right here."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._steps = running.class_steps(self.session, self._config, self._seat, keep=self._keep)
+        self._begun = False
+
+    def advance(self) -> list[WorkerEvent]:
+        answer = self._take_answer() if self._reported else None
+        try:
+            event = self._steps.send(answer)  # type: ignore[arg-type]  # the first one must be None
+        except StopIteration as end:
+            return [end.value]
+        self._reported = True
+        return [event]
+
+    def end(self, grace_s: float) -> None:
+        self._steps.close()
+
+
+class _FunctionRun(_Conversation):
+    """A function trainable in a thread of its own that runs only while `advance` waits for it."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._to_driver: SimpleQueue[list[WorkerEvent]] = SimpleQueue()
+        self._to_trial: SimpleQueue[bytes] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def exchange(self, event: Reported) -> bytes:
+        self._to_driver.put([event])
+        return self._to_trial.get()
+
+    def advance(self) -> list[WorkerEvent]:
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=f"tunesmith-{self._start.name}", daemon=True)
+            self._thread.start()
+        elif self._reported:
+            self._to_trial.put(self._take_answer())
+        events = self._to_driver.get()
+        if type(events[-1]) is Reported:
+            self._reported = True
+        return events
+
+    def end(self, grace_s: float) -> None:
+        until = time.monotonic() + grace_s
+        while self._thread is not None and self._reported and (left := until - time.monotonic()) > 0:
+            self._to_trial.put(STOP)
+            try:
+                self._reported = type(self._to_driver.get(timeout=left)[-1]) is Reported
+            except Empty:
+                return
+
+    def _work(self) -> None:
+        self._to_driver.put(running.run_function(self.session, self._config))

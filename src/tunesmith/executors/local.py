@@ -1,0 +1,442 @@
+"""Runs trials in processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final, Literal
+
+from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+from tunesmith.errors import ArgumentError, NotPicklableError, WorkerError
+from tunesmith.events import Failed, Lost, Reported, Started, WorkerEvent
+from tunesmith.executors.deaths import explain
+from tunesmith.executors.machine import oom_kills, total
+from tunesmith.executors.pickling import pack_config, pack_job
+from tunesmith.executors.zygote_process import ZygoteProcess
+from tunesmith.resources import Resources
+from tunesmith.trial import Failure
+from tunesmith.worker import wire
+from tunesmith.worker.job import Job
+from tunesmith.worker.process import THREAD_LIMITS
+from tunesmith.worker.session import CONTINUE, PAUSE, STOP
+
+_INLINE_BYTES: Final = 16_384  # an assignment up to this size fits into a pipe that nobody reads yet
+
+
+class _Slot:
+    """A worker's place: its pipe stays, its processes and trials come and go.
+
+    `owed` counts the answers that the worker waits for; -1 when one was sent ahead. `last` is the event that the
+    worker ended its trial with, held back until its process is gone and its resources are really free.
+    """
+
+    __slots__ = (
+        "deadline",
+        "down",
+        "folder",
+        "incarnation",
+        "index",
+        "last",
+        "overdue",
+        "owed",
+        "pid",
+        "trial",
+        "visible",
+    )
+
+    def __init__(self, index: int, down: int) -> None:
+        self.index = index
+        self.down = down
+        self.pid = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.trial = -1
+        self.incarnation = 0
+        self.owed = 0
+        self.folder = ""
+        self.visible = ""
+        self.last: WorkerEvent | None = None
+        self.deadline: float | None = None
+        self.overdue = ""
+
+
+class LocalExecutor:
+    """Runs each trial in a process of its own on this machine.
+
+    A helper process, the zygote, imports the trainable's modules once and forks a worker for each trial, in
+    milliseconds. With ``start="auto"`` it spawns fresh interpreters instead where a fork can't serve: on other systems
+    than Linux, and when importing those modules has started threads or CUDA, or has loaded jax, tensorflow or ray.
+
+    Args:
+        cpus: how many CPUs trials may use in all; those this process may use by default.
+        gpus: how many GPUs; those that are visible by default.
+        resources: amounts of other resources, by name.
+        start: ``"auto"``, ``"fork"`` or ``"spawn"``.
+        stop_grace_s: how long a worker may take to leave after its trial has ended.
+    """
+
+    def __init__(
+        self,
+        cpus: float | None = None,
+        gpus: int | None = None,
+        resources: Mapping[str, float] | None = None,
+        start: Literal["auto", "fork", "spawn"] = "auto",
+        stop_grace_s: float = 5.0,
+    ) -> None:
+        if start not in ("auto", "fork", "spawn"):
+            raise ArgumentError(f"start must be 'auto', 'fork' or 'spawn', got {start!r}.")
+        self._total, self._gpu_ids = total(cpus, gpus, resources)
+        self._start_method = start
+        self._grace_s = stop_grace_s
+        self.start: wire.Ready | None = None  # how workers are started, and why; known once the first one is
+        self._zygote: ZygoteProcess | None = None
+        self._job_file: IO[bytes] | None = None
+        self._queue: list[WorkerEvent] = []
+        self._running: dict[int, _Slot] = {}
+        self._incarnations: dict[int, int] = {}
+        self._slots: list[_Slot] = []
+        self._free: list[_Slot] = []
+        self._idle: dict[str, list[_Slot]] = {}
+        self._timed: set[_Slot] = set()
+        self._restarts_left = 1
+        self._closed = False
+
+    # -- the protocol
+
+    def open(self, job: Job, reuse_workers: bool) -> Resources:
+        """Start the zygote and send it the job.
+
+        Raises:
+            NotPicklableError: the trainable or its parameters can't be sent to a worker.
+            StorageError: the experiment's folder can't be written.
+        """
+        self._path = job.path
+        Path(job.path).mkdir(parents=True, exist_ok=True)
+        self._waker_reader, self._waker = os.pipe()
+        os.set_blocking(self._waker_reader, False)
+        os.set_blocking(self._waker, False)
+        self._ooms = oom_kills()
+        self._launch()  # it comes up while the job is made into bytes
+        try:
+            self._job_file, size, spans = pack_job(job)
+        except BaseException:
+            self.close(0)
+            raise
+        threads = {} if job.threads is None else {name: str(job.threads) for name in THREAD_LIMITS}
+        self._sheet = wire.JobSheet(
+            job.path,
+            job.experiment_id,
+            job.experiment_name,
+            job.checkpoint_freq,
+            job.checkpoint_at_end,
+            job.chdir,
+            job.metric,
+            reuse_workers,
+            self._start_method,
+            size,
+            spans,
+            {name: value for name, value in threads.items() if name not in os.environ},
+            [name for name in THREAD_LIMITS if name in os.environ],
+        )
+        self._send_job()
+        return self._total
+
+    def obey(self, commands: Sequence[WorkerCommand]) -> None:
+        """Carry out orders; a trial whose configuration can't be sent fails by an event of the next `poll`."""
+        for command in commands:
+            kind = type(command)
+            if kind is Start:
+                self._begin(command)  # type: ignore[arg-type]  # narrowed by the line above
+                continue
+            slot = self._running.get(command.trial)
+            if slot is None or slot.incarnation != command.incarnation or slot.last is not None:
+                continue
+            if kind is Continue:
+                if slot.owed > 0:
+                    self._answer(slot, CONTINUE)
+            elif isinstance(command, Stop):
+                self._tell_to_end(slot, STOP, command.grace_s, "stop")
+            elif isinstance(command, Pause):
+                self._tell_to_end(slot, PAUSE, command.grace_s, "pause")
+        if self._zygote is not None:
+            self._zygote.flush()
+
+    def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
+        """Return all that has arrived.
+
+        Raises:
+            WorkerError: the job can't be loaded in a worker, or workers can't be started any more.
+        """
+        zygote = self._zygote
+        if zygote is None:
+            return []
+        if self._queue:
+            timeout = 0
+        if self._timed:
+            timeout = self._end_overdue(timeout)
+        for fd, what in self._poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
+            if fd == zygote.up:
+                self._take_in(zygote)
+            elif fd == self._waker_reader:
+                os.read(fd, 4096)
+            elif what & (select.POLLHUP | select.POLLERR | select.POLLIN):
+                self._zygote_died(zygote)
+        events, self._queue = self._queue, []
+        return events
+
+    def wake(self) -> None:
+        """Make a `poll` under way return."""
+        try:
+            os.write(self._waker, b"w")
+        except (BlockingIOError, OSError):  # enough are in the pipe, or it is closed
+            pass
+
+    def close(self, grace_s: float = 5.0) -> None:
+        """End every worker and its children. Those that run are told to stop and have `grace_s` seconds."""
+        if self._closed or self._zygote is None:
+            return
+        self._closed = True
+        zygote = self._zygote
+        try:
+            if grace_s > 0:
+                self._let_end(grace_s)
+        except WorkerError:
+            pass
+        finally:
+            self._zygote = None
+            zygote.leave()
+            if self._job_file is not None:
+                self._job_file.close()
+            os.close(self._waker_reader)
+            os.close(self._waker)
+
+    # -- orders
+
+    def _begin(self, start: Start) -> None:
+        if self._incarnations.get(start.trial, 0) >= start.incarnation:
+            return
+        self._incarnations[start.trial] = start.incarnation
+        resources = start.allocation.resources
+        visible = ",".join([self._gpu_ids[i] for i in start.allocation.gpus]) if start.allocation.gpus else ""
+        try:
+            config = pack_config(start.config)
+        except NotPicklableError as error:
+            self._queue.append(Failed(start.trial, start.incarnation, Failure("start", str(error))))
+            return
+        assignment = wire.encode(
+            wire.Assignment(
+                start.trial,
+                start.incarnation,
+                start.trial_id,
+                start.name,
+                start.folder,
+                config,
+                visible,
+                resources.cpu,
+                resources.gpu,
+                resources.named,
+                start.checkpoint,
+                start.iteration,
+                start.time_total_s,
+            )
+        )
+        slot = self._seat(visible, assignment)
+        slot.trial = start.trial
+        slot.incarnation = start.incarnation
+        slot.folder = start.folder
+        slot.visible = visible
+        self._running[start.trial] = slot
+
+    def _seat(self, visible: str, assignment: bytes) -> _Slot:
+        """Give the assignment to an idle worker that sees the same GPUs, or to a new one."""
+        idle = self._idle.get(visible)
+        while idle:
+            slot = idle.pop()
+            if len(assignment) <= _INLINE_BYTES:
+                self._write(slot, wire.ASSIGN + wire.ASSIGNED.pack(len(assignment)) + assignment)
+                return slot
+            idle.append(slot)
+            break
+        if self._idle:
+            self._dismiss_others(visible)
+        zygote = self._zygote
+        if zygote is None:
+            raise WorkerError("The executor is not open.")
+        if self._free:
+            slot = self._free.pop()
+        else:
+            index = len(self._slots)
+            slot = _Slot(index, zygote.open_down(index))
+            self._slots.append(slot)
+        zygote.order(wire.START, slot.index, assignment)
+        return slot
+
+    def _dismiss_others(self, visible: str) -> None:
+        """Let an idle worker that sees other GPUs go: its memory there would be missed by the new one."""
+        for others, slots in self._idle.items():
+            if others and others != visible:
+                while slots:
+                    self._write(slots.pop(), wire.QUIT)
+
+    def _tell_to_end(self, slot: _Slot, answer: bytes, grace_s: float, what: str) -> None:
+        deadline = time.monotonic() + grace_s
+        if slot.deadline is None or deadline < slot.deadline:
+            slot.deadline = deadline
+            slot.overdue = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
+            self._timed.add(slot)
+        if slot.owed >= 0:
+            self._answer(slot, answer)
+
+    def _answer(self, slot: _Slot, answer: bytes) -> None:
+        slot.owed -= 1
+        self._write(slot, answer)
+
+    def _write(self, slot: _Slot, data: bytes) -> None:
+        try:
+            os.write(slot.down, data)
+        except OSError:  # the zygote, who holds the other end, is gone: poll will see that
+            pass
+
+    # -- what comes
+
+    def _take_in(self, zygote: ZygoteProcess) -> None:
+        queue, slots, decode = self._queue, self._slots, wire.decode_event
+        for kind, index, payload in zygote.read():
+            if kind == wire.EVENT or kind == wire.LAST_REPORT:
+                event = decode(payload)
+            elif kind == wire.GONE:
+                self._worker_gone(slots[index], wire.decode_ended(payload))
+                continue
+            elif kind == wire.READY:
+                self.start = wire.decode_ready(payload)
+                continue
+            elif kind == wire.REFUSED:
+                self._refused(wire.decode_refused(payload))
+                continue
+            else:
+                event = wire.read_spilled(payload)
+            slot = slots[index]
+            if event.trial != slot.trial or event.incarnation != slot.incarnation:
+                continue
+            if type(event) is Reported:
+                if kind == wire.EVENT or kind == wire.SPILLED:
+                    slot.owed += 1
+                queue.append(event)
+            elif type(event) is Started:
+                slot.pid = event.pid
+                queue.append(event)
+            else:
+                self._trial_ended(slot, event)
+
+    def _trial_ended(self, slot: _Slot, event: WorkerEvent) -> None:
+        if self._sheet.reuse and type(event) is not Failed:
+            del self._running[slot.trial]
+            self._timed.discard(slot)
+            visible = slot.visible
+            slot.clear()
+            slot.visible = visible
+            self._idle.setdefault(visible, []).append(slot)
+            self._queue.append(event)
+            return
+        slot.last = event
+        slot.deadline = time.monotonic() + self._grace_s
+        self._timed.add(slot)
+
+    def _worker_gone(self, slot: _Slot, ended: wire.Ended) -> None:
+        self._timed.discard(slot)
+        event = slot.last
+        if slot.trial >= 0:
+            del self._running[slot.trial]
+            if event is None:
+                overdue = slot.overdue if ended.killed else ""
+                short = oom_kills() > self._ooms
+                stderr = Path(self._path, slot.folder, "stderr")
+                failure = explain(ended, memory_was_short=short, overdue=overdue, stderr=stderr)
+                event = Lost(slot.trial, slot.incarnation, failure)
+            self._queue.append(event)
+        elif slot in self._idle.get(slot.visible, ()):
+            self._idle[slot.visible].remove(slot)
+        if (slot.owed != 0 or slot.last is None) and self._zygote is not None:
+            # Something may be left in its pipe that must not reach the next worker.
+            slot.down = self._zygote.open_down(slot.index)
+        slot.clear()
+        self._free.append(slot)
+
+    def _end_overdue(self, timeout: float | None) -> float | None:
+        """Kill the workers whose time is up; return how long to wait at most for the next one's."""
+        now = time.monotonic()
+        for slot in list(self._timed):
+            if slot.deadline is not None and slot.deadline <= now and self._zygote is not None:
+                self._timed.discard(slot)
+                self._zygote.order(wire.KILL, slot.index)
+                self._zygote.flush()
+        deadlines = [slot.deadline - now for slot in self._timed if slot.deadline is not None]
+        if not deadlines:
+            return timeout
+        return min(deadlines) if timeout is None else min(timeout, *deadlines)
+
+    def _refused(self, refused: wire.Refused) -> None:
+        raise WorkerError(
+            f"The trainable can't be loaded in a worker process: {refused.message}. A worker has the same search path, "
+            f"working directory and arguments as this process.\n{refused.traceback}"
+        )
+
+    # -- the zygote
+
+    def _launch(self) -> None:
+        self._zygote = ZygoteProcess(Path(self._path, "workers.log"))
+        self._poller = select.poll()
+        for fd in (self._zygote.up, self._zygote.control.fileno(), self._waker_reader):
+            self._poller.register(fd, select.POLLIN)
+
+    def _send_job(self) -> None:
+        if self._zygote is not None and self._job_file is not None:
+            self._zygote.hand_over(wire.JOB, 0, wire.encode(self._sheet), self._job_file.fileno())
+
+    def _zygote_died(self, zygote: ZygoteProcess) -> None:
+        """Give its workers up and start another one, once."""
+        self._take_in(zygote)
+        how = zygote.end()
+        words = zygote.last_words()
+        story = f"The process that starts the workers has ended ({how})."
+        for slot in self._slots:
+            if slot.pid:
+                _kill_abandoned(slot.pid)
+        for trial, slot in self._running.items():
+            self._queue.append(slot.last or Lost(trial, slot.incarnation, Failure("lost", story, words)))
+        self._running.clear()
+        self._slots.clear()
+        self._free.clear()
+        self._idle.clear()
+        self._timed.clear()
+        zygote.leave()
+        if self.start is None or self._restarts_left == 0:
+            self._zygote = None
+            raise WorkerError(f"{story} Its last words, from {zygote.log}:\n{words or '(none)'}")
+        self._restarts_left -= 1
+        self._launch()
+        self._send_job()
+
+    def _let_end(self, grace_s: float) -> None:
+        for slots in self._idle.values():
+            for slot in slots:
+                self._write(slot, wire.QUIT)
+        for slot in self._running.values():
+            if slot.last is None:
+                self._tell_to_end(slot, STOP, grace_s, "stop")
+        until = time.monotonic() + grace_s
+        while len(self._free) < len(self._slots) and (left := until - time.monotonic()) > 0:
+            self.poll(left)
+
+
+def _kill_abandoned(leader: int) -> None:
+    import signal
+
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass

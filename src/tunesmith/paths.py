@@ -1,0 +1,32 @@
+"""Paths of hyperparameters as text: ``model/layers/0``.
+
+A component is a key or a list index; ``~``, ``/`` and ``?`` in keys are written ``~0``, ``~1`` and ``~2``. A path that
+ends in ``?`` holds the index of the option that was chosen there, for options that can't be written down by value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+CHOSEN = "?"
+
+
+def join(parts: Iterable[Hashable]) -> str:
+    """Return the text of a path.
+
+    >>> join(["model", "a/b", 0])
+    'model/a~1b/0'
+    """
+    return "/".join(str(p).replace("~", "~0").replace("/", "~1").replace("?", "~2") for p in parts)
+
+
+def split(path: str) -> list[str]:
+    """Return the components of a path without its ``?`` mark.
+
+    >>> split("model/a~1b/0?")
+    ['model', 'a/b', '0']
+    """
+    parts = path.removesuffix(CHOSEN).split("/")
+    if "~" not in path:
+        return parts
+    return [p.replace("~2", "?").replace("~1", "/").replace("~0", "~") for p in parts]

@@ -1,0 +1,39 @@
+"""A configuration as far as it can be shown without the space's own objects: from its description and the values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunesmith import codec
+from tunesmith.paths import CHOSEN, join
+
+
+def readable_config(description: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration that `values` stand for.
+
+    `description` is what `Space.describe` wrote. Objects appear as the text of their repr.
+
+    >>> readable_config({"lr": "Float(...)", "net": {"depth": 2}}, {"lr": 0.1})
+    {'lr': 0.1, 'net': {'depth': 2}}
+    """
+    built: dict[str, Any] = _fill(description, "", values)
+    return built
+
+
+def _fill(node: Any, path: str, values: Mapping[str, Any]) -> Any:
+    if path in values:
+        return codec.from_plain(values[path])
+    index = values.get(path + CHOSEN)
+    if index is not None and isinstance(node, dict) and len(node) == 1:
+        (options,) = node.values()
+        return _fill(options[index], path, values)
+    if isinstance(node, dict):
+        if any(key.startswith("$") for key in node):
+            return codec.from_plain(node)
+        return {
+            key: _fill(child, f"{path}/{join((key,))}" if path else join((key,)), values) for key, child in node.items()
+        }
+    if isinstance(node, list):
+        return [_fill(child, f"{path}/{i}" if path else str(i), values) for i, child in enumerate(node)]
+    return node

@@ -1,0 +1,379 @@
+"""What came of an experiment, read from its folder: finished, or running at this moment."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith import events as e
+from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
+from tunesmith.objective import Objective
+from tunesmith.readable import readable_config
+from tunesmith.result import Origin, complete
+from tunesmith.store.sqlite import EventStore
+from tunesmith.trial import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from tunesmith.worker.checkpoint import Checkpoint
+
+DATABASE = "experiment.db"
+Configure = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def load(path: str | Path) -> Results:
+    """Open an experiment's folder, of a finished or a running one, to read it. Nothing is written or unpickled.
+
+    Values of a configuration that are no plain data are shown by their repr.
+
+    Raises:
+        StorageError: there is no experiment, or it can't be read.
+
+    Example:
+        >>> results = load("~/tunesmith/train_2026-11-24_10-00-00_a1b2")  # doctest: +SKIP
+    """
+    return Results.from_store(Path(path).expanduser())
+
+
+class Trial:
+    """One trial. Attributes are as of the moment when the results were read."""
+
+    def __init__(self, results: Results, record: TrialRecord) -> None:
+        self._results = results
+        self._record = record
+        self._history: list[dict[str, Any]] | None = None
+
+    @property
+    def number(self) -> int:
+        """The trial's number, from 0, in the order of suggestion."""
+        return self._record.number
+
+    @property
+    def trial_id(self) -> str:
+        """The trial's id, unique among experiments."""
+        return self._record.trial_id
+
+    @property
+    def name(self) -> str:
+        """The trial's name."""
+        return self._record.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration."""
+        return self._results._configure(self._record.values)
+
+    @property
+    def status(self) -> str:
+        """PENDING, RUNNING, PAUSED, TERMINATED or ERROR."""
+        return self._record.status.public
+
+    @property
+    def reason(self) -> str:
+        """Why the trial was stopped or paused, as a sentence; empty when it ended by itself."""
+        return self._record.reason
+
+    @property
+    def failures(self) -> int:
+        """How many failures were charged to the trial."""
+        return self._record.failures
+
+    @property
+    def path(self) -> Path:
+        """The trial's folder."""
+        return self._results.path / self._record.folder
+
+    @property
+    def error(self) -> TrialError | None:
+        """What made the trial fail, with the worker's traceback as `traceback`; None unless it is in ERROR."""
+        failure = self._record.failure
+        if failure is None or self._record.status is not Status.ERROR:
+            return None
+        return TrialError(failure.message, traceback=failure.traceback, kind=failure.kind)
+
+    @property
+    def last_result(self) -> dict[str, Any] | None:
+        """The last result that stands, complete; None when there is none."""
+        last = self._record.last
+        if last is None:  # rolled back to a checkpoint and nothing new yet
+            return self.history[-1] if self._record.iteration else None
+        return self._complete(last, self._record.started, last=True)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """All results that stand, complete, in order. An iteration that was done twice is there once."""
+        if self._history is None:
+            reports, started = self._results._reports(self.number)
+            last = len(reports) - 1
+            self._history = [
+                self._complete(r, started.get(r.incarnation), last=i == last) for i, r in enumerate(reports)
+            ]
+        return self._history
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The last checkpoint, or None."""
+        from tunesmith.worker.checkpoint import Checkpoint
+
+        ref = self._record.checkpoint
+        return None if ref is None else Checkpoint.from_directory(self._results.path / ref.path)
+
+    def best_result(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any] | None:
+        """Return the trial's best result, by the run's objective or another one; None if no value is finite."""
+        objective = self._results._objective_or(metric, mode)
+        best, found = -inf, None
+        for result in self.history:
+            score = _score(objective, result)
+            if score > best:
+                best, found = score, result
+        return found
+
+    def dataframe(self) -> pd.DataFrame:
+        """Return the history as a pandas frame, a row a result."""
+        return _pandas().DataFrame([{k: v for k, v in r.items() if k != "config"} for r in self.history])
+
+    def _complete(self, report: e.Reported, started: e.Started | None, *, last: bool) -> dict[str, Any]:
+        record = self._record
+        origin = Origin(record.trial_id, record.name, self._results.experiment_id, self.config)
+        date = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(report.timestamp))
+        return complete(report, started, origin, date=date, done=last and record.status.is_final)
+
+    def __repr__(self) -> str:
+        return f"<Trial {self.number} {self.name} {self.status} {self._record.iteration} iterations>"
+
+
+class Results:
+    """What came of an experiment: its trials, and the best of them by its objective.
+
+    A sequence of `Trial`. The best value is taken over all results of all trials; values that are not finite never win.
+    """
+
+    def __init__(self, path: Path, configure: Configure | None = None) -> None:
+        self.path = path
+        self._given_configure = configure
+        self.refresh()
+
+    @classmethod
+    def from_store(cls, path: Path, *, configure: Configure | None = None) -> Results:
+        """Read the experiment in the folder `path`; `configure` builds real configurations from recorded values."""
+        return cls(path.absolute(), configure)
+
+    def refresh(self) -> Results:
+        """Read the experiment again and return it."""
+        self._experiment = experiment = Experiment(max_failures=-1)
+        self._best: dict[int, e.Reported] = {}
+        objective: Objective | None = None
+        with EventStore.open_to_read(self.path / DATABASE) as store:
+            for _, event in store.read():
+                if isinstance(event, e.Created):
+                    experiment.max_failures = event.settings.get("max_failures", 0)
+                    if event.metric is not None:
+                        objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
+                experiment.apply(event)
+                self._follow_best(objective, event)
+        created = experiment.created
+        if created is None:
+            raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
+        self._objective = objective
+        self.experiment_id, self.name = created.experiment_id, created.name
+        template = created.settings.get("space", {})
+        self._configure = self._given_configure or (lambda values: readable_config(template, values))
+        self.trials = [Trial(self, record) for record in experiment.trials]
+        return self
+
+    def _follow_best(self, objective: Objective | None, event: e.Event) -> None:
+        if objective is None:
+            return
+        if type(event) is e.Reported:
+            best = self._best.get(event.trial)
+            if objective.metric in event.metrics and (
+                best is None or _score(objective, event.metrics) > _score(objective, best.metrics)
+            ):
+                self._best[event.trial] = event
+        elif type(event) is e.Placed and event.trial in self._best:
+            kept = event.checkpoint.iteration if event.checkpoint else 0
+            if self._best[event.trial].iteration > kept:  # rolled back: look for it again, later, in the history
+                del self._best[event.trial]
+                reports, _ = self._reports(event.trial, upto=event.incarnation)
+                for report in reports:
+                    self._follow_best(objective, report)
+
+    def _reports(self, trial: int, upto: int | None = None) -> tuple[list[e.Reported], dict[int, e.Started]]:
+        """Return the reports of a trial that stand, and the starts by incarnation."""
+        reports: list[e.Reported] = []
+        started: dict[int, e.Started] = {}
+        with EventStore.open_to_read(self.path / DATABASE) as store:
+            for _, event in store.read_trial(trial):
+                if type(event) is e.Reported:
+                    reports.append(event)
+                elif type(event) is e.Started:
+                    started[event.incarnation] = event
+                elif type(event) is e.Placed:
+                    kept = event.checkpoint.iteration if event.checkpoint else 0
+                    while reports and reports[-1].iteration > kept:
+                        reports.pop()
+                    if event.incarnation == upto:
+                        break
+        return reports, started
+
+    @property
+    def metric(self) -> str | None:
+        """The metric of the run."""
+        return self._objective.metric if self._objective else None
+
+    @property
+    def mode(self) -> Literal["min", "max"] | None:
+        """The direction of the run."""
+        return self._objective.mode if self._objective else None
+
+    @property
+    def errors(self) -> list[Trial]:
+        """The trials that failed."""
+        return [trial for trial in self.trials if trial.status == "ERROR"]
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the run as a whole was ended early, as a sentence; empty when it came to its own end."""
+        stop, search = self._experiment.stop, self._experiment.search_failure
+        return stop.reason if stop else search.message if search else ""
+
+    @property
+    def best_trial(self) -> Trial:
+        """The trial with the best result. Raises as `get_best_trial`."""
+        return self.get_best_trial()
+
+    @property
+    def best_config(self) -> dict[str, Any]:
+        """The configuration of the best trial. Raises as `get_best_trial`."""
+        return self.best_trial.config
+
+    @property
+    def best_result(self) -> dict[str, Any]:
+        """The best result of all, complete. Raises as `get_best_trial`."""
+        trial = self.best_trial
+        report = self._best[trial.number]
+        last = trial._record.last is not None and trial._record.last.iteration == report.iteration
+        _, started = self._reports(trial.number)
+        return trial._complete(report, started.get(report.incarnation), last=last)
+
+    def get_best_trial(
+        self, metric: str | None = None, mode: str | None = None, scope: Literal["best", "last"] = "best"
+    ) -> Trial:
+        """Return the trial with the best value, of its whole history or, with `scope` "last", of its last result.
+
+        Raises:
+            ArgumentError: the run has no objective and none is given, or no trial has reported such a metric.
+            TunesmithError: no trial has reported a finite value; the message says what happened instead.
+        """
+        objective = self._objective_or(metric, mode)
+        scores: list[tuple[float, int]] = []
+        for trial in self.trials:
+            score = self._score_of(trial, objective, scope)
+            if score > -inf:
+                scores.append((score, -trial.number))
+        if not scores:
+            raise self._nothing_best(objective)
+        return self.trials[-max(scores)[1]]
+
+    def _score_of(self, trial: Trial, objective: Objective, scope: str) -> float:
+        if scope not in ("best", "last"):
+            raise ArgumentError(f"scope must be 'best' or 'last', got {scope!r}.")
+        if scope == "last":
+            last = trial.last_result
+            return -inf if last is None else _score(objective, last)
+        if objective == self._objective:
+            best = self._best.get(trial.number)
+            return -inf if best is None else _score(objective, best.metrics)
+        return max((_score(objective, result) for result in trial.history), default=-inf)
+
+    def _objective_or(self, metric: str | None, mode: str | None) -> Objective:
+        if metric is None and mode is None and self._objective is not None:
+            return self._objective
+        metric, mode = metric or self.metric, mode or self.mode
+        if metric is None or mode is None:
+            raise ArgumentError("The run had no objective. Say metric= and mode= here, or to run().")
+        return Objective(metric, mode)  # type: ignore[arg-type]  # validated when made
+
+    def _nothing_best(self, objective: Objective) -> TunesmithError:
+        names = {name for trial in self.trials if trial._record.last for name in trial._record.last.metrics}
+        if names and objective.metric not in names:
+            return ArgumentError(
+                f"No trial has reported {objective.metric!r}; reported were: {', '.join(sorted(names))}."
+                f"{nearest(objective.metric, names)}"
+            )
+        text = f"No trial has a finite {objective.metric!r}. {self._counts()}."
+        failed = self.errors
+        if failed and failed[0].error:
+            text += (
+                f" The first failure, of trial {failed[0].number}: {failed[0].error} (see {failed[0].path}/error.txt)"
+            )
+        return TunesmithError(text)
+
+    def _counts(self) -> str:
+        counts = Counter(trial.status for trial in self.trials)
+        return f"{len(self.trials)} trials: " + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
+
+    def dataframe(self) -> pd.DataFrame:
+        """Return a pandas frame: a row a trial, with its last result and its configuration as ``config/...`` columns.
+
+        Raises:
+            MissingPackageError: pandas is not installed.
+        """
+        rows = []
+        for trial in self.trials:
+            last = dict(trial.last_result or {})
+            last.pop("config", None)
+            head = {"trial": trial.number, "trial_id": trial.trial_id, "trial_name": trial.name, "status": trial.status}
+            config = {f"config/{path}": value for path, value in _flat(trial.config)}
+            rows.append(head | {k: v for k, v in last.items() if k not in head} | config)
+        return _pandas().DataFrame(rows)
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def __iter__(self) -> Iterator[Trial]:
+        return iter(self.trials)
+
+    def __getitem__(self, number: int) -> Trial:
+        return self.trials[number]
+
+    def __repr__(self) -> str:
+        text = f"<Results {self.name}: {self._counts()}"
+        if self._objective and self._best:
+            try:
+                best = self.best_trial
+            except TunesmithError:
+                return f"{text}>"
+            value = self._best[best.number].metrics[self._objective.metric]
+            text += f"; best {self.metric} {value:.6g} by trial {best.number}"
+        return f"{text}>"
+
+
+def _score(objective: Objective, result: Mapping[str, Any]) -> float:
+    """Return the score of a result, the worst one when it has no such number."""
+    try:
+        return objective.score(result)
+    except MetricError:
+        return -inf
+
+
+def _flat(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(config, dict) and config:
+        for key, value in config.items():
+            yield from _flat(value, f"{path}/{key}" if path else str(key))
+    else:
+        yield path, config
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingPackageError('A dataframe needs pandas: pip install "tunesmith[dataframe]"') from error
+    return pd

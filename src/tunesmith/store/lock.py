@@ -1,0 +1,54 @@
+"""One driver an experiment: a lock that the kernel releases when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tunesmith.errors import ExperimentBusyError, StorageError
+
+
+class ExperimentLock:
+    """Holds ``driver.lock`` in an experiment's folder from entering to leaving the context.
+
+    The file says who holds it. It belongs to the kernel's lock on the open file, not to the file's being there, so a
+    driver that was killed leaves nothing stale behind.
+
+    Raises:
+        ExperimentBusyError: another driver holds it; the message has its process and host.
+        StorageError: the file can't be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "driver.lock"
+        self._fd = -1
+
+    def __enter__(self) -> ExperimentLock:
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(f"The lock {self._path} can't be opened: {error.strerror}.") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 500).decode(errors="replace").strip() or "another process"
+            os.close(fd)
+            raise ExperimentBusyError(
+                f"The experiment at {self._path.parent} is being run by {holder}. Wait for it, end it, "
+                "or choose another name=. tunesmith.load() can read it meanwhile."
+            ) from None
+        os.ftruncate(fd, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)
+        self._fd = fd
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,51 @@
+"""Turns the file that the driver sent back into the job: the user's modules are imported here."""
+
+from __future__ import annotations
+
+import mmap
+import pickle
+import sys
+from typing import Any
+
+from tunesmith.worker.job import Job
+from tunesmith.worker.wire import JobSheet
+
+
+def load_job(sheet: JobSheet, fd: int) -> Job:
+    """Return the job in the file `fd`.
+
+    Large buffers are mapped, not read: forked workers share their pages, and writing to one changes the writer's own
+    copy alone.
+    """
+    size = sheet.spans[-1][0] + sheet.spans[-1][1] if sheet.spans else sheet.size
+    mapped = memoryview(mmap.mmap(fd, max(size, 1), access=mmap.ACCESS_COPY))
+    buffers = [mapped[offset : offset + length] for offset, length in sheet.spans]
+    trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)  # noqa: S301 - made by the driver
+    _expose(trainable)
+    return Job(
+        trainable,
+        parameters,
+        sheet.path,
+        sheet.experiment_id,
+        sheet.experiment_name,
+        sheet.checkpoint_freq,
+        sheet.checkpoint_at_end,
+        sheet.chdir,
+        sheet.metric,
+    )
+
+
+def _expose(trainable: Any) -> None:
+    """Put what came by value from the user's script back under its name in ``__main__``.
+
+    Without it, the user's own pickling (``torch.save`` of a model, say) would not find the classes of the script.
+    """
+    main = vars(sys.modules["__main__"])
+    found: dict[str, Any] = {}
+    for item in (trainable, *(vars(trainable).values() if isinstance(trainable, type) else ())):
+        if getattr(item, "__module__", None) == "__main__":
+            found.update(getattr(item, "__globals__", {}))
+            found.setdefault(getattr(item, "__name__", ""), item)
+    for name, value in found.items():
+        if name.isidentifier() and not name.startswith("__"):
+            main.setdefault(name, value)

@@ -1,0 +1,157 @@
+"""Runs the user's trainable for one trial, whatever the process and however the driver is reached."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tunesmith.errors import TunesmithError
+from tunesmith.events import Reported, WorkerEvent
+from tunesmith.worker import trainable as trainables
+from tunesmith.worker.failures import describe, format_traceback
+from tunesmith.worker.session import AMBIENT, CONTINUE, PAUSE, Session, StopTrial
+from tunesmith.worker.trainable import Trainable
+
+Steps: TypeAlias = Generator[Reported, bytes, WorkerEvent]
+Last: TypeAlias = list[WorkerEvent]
+
+
+def is_class(trainable: Any) -> bool:
+    """Whether the trainable is a class with steps rather than a function."""
+    return isinstance(trainable, type) and issubclass(trainable, Trainable)
+
+
+def run_function(session: Session, config: dict[str, Any]) -> Last:
+    """Call a function trainable and return its last events: a final report that needs no answer, and its end."""
+    job = session.job
+    last: Last = []
+    outer, AMBIENT.session = AMBIENT.session, session
+    try:
+        outcome = job.trainable(config, **job.parameters)
+        if isinstance(outcome, types.GeneratorType):
+            outcome = _exhaust(session, outcome)
+        if session.verdict == CONTINUE:
+            if outcome is not None:
+                last.append(_returned(session, outcome))
+            elif session.iteration == session.order.iteration:
+                raise TunesmithError(
+                    "The trainable returned without reporting anything. Call tune.report(...) with the metric in it, "
+                    "or return a number or a dict of metrics."
+                )
+            last.append(session.completed())
+        else:  # it swallowed the exception that was to end it, and ended all the same
+            last.append(session.obeyed(session.latest))
+    except StopTrial:
+        last = [session.obeyed(session.latest)]
+    except BaseException as error:  # noqa: BLE001 - whatever the user's code raises becomes a fact about its trial
+        last = [_raised(session, error)]
+    finally:
+        AMBIENT.session = outer
+    return last
+
+
+def _returned(session: Session, outcome: Any) -> WorkerEvent:
+    named = session.name_number(outcome)
+    if not isinstance(named, dict) and not hasattr(named, "keys"):
+        raise TunesmithError(
+            f"The trainable returned {outcome!r:.200} ({type(outcome).__name__}). Return None, a number, or a dict of "
+            "metrics."
+        )
+    return session.compose(named)
+
+
+def _exhaust(session: Session, generator: Generator[Any, None, Any]) -> Any:
+    """Report each value that a generator yields; return what it returns."""
+    try:
+        while True:
+            try:
+                value = next(generator)
+            except StopIteration as end:
+                return end.value
+            session.report(session.name_number(value))
+    finally:
+        generator.close()
+
+
+def _raised(session: Session, error: BaseException) -> WorkerEvent:
+    if session.verdict == CONTINUE:
+        return session.failed(describe(error))
+    # The trial was told to end and its clean-up raised: worth telling, but no failure of what it had achieved.
+    print(f"While the trial was ending:\n{format_traceback(error)}", file=sys.stderr)
+    return session.obeyed(session.latest)
+
+
+class Seat:
+    """Where a class trainable stays between two trials of a worker that is kept."""
+
+    __slots__ = ("instance",)
+
+    def __init__(self) -> None:
+        self.instance: Trainable | None = None
+
+    def clear(self) -> None:
+        """Give the trainable up."""
+        instance, self.instance = self.instance, None
+        if instance is not None:
+            _clean_up(instance)
+
+
+def class_steps(session: Session, config: dict[str, Any], seat: Seat, *, keep: bool) -> Steps:
+    """Drive a class trainable: yields reports, receives the answers, and returns its last event.
+
+    A trainable that `seat` holds is used again if it can take up the new configuration. It is left there when `keep`
+    is true and all went well.
+    """
+    try:
+        event = yield from _loop(session, _prepared(session, config, seat))
+    except BaseException as error:  # noqa: BLE001 - as above
+        event = session.failed(describe(error))
+        keep = False
+    if not keep:
+        seat.clear()
+    return event
+
+
+def _prepared(session: Session, config: dict[str, Any], seat: Seat) -> Trainable:
+    order = session.order
+    identity = (order.trial_id, order.name, session.folder)
+    instance = seat.instance
+    if instance is not None and not trainables.reset(instance, config, identity):
+        seat.clear()
+        instance = None
+    if instance is None:
+        cls: Any = session.job.trainable
+        instance = seat.instance = trainables.create(cls, config, session.job.parameters, identity)
+    if order.checkpoint is not None:
+        trainables.read_state(instance, Path(session.shelf.find(order.checkpoint).path))
+    trainables.resume_counting(instance, order.iteration, order.time_total_s)
+    session.totals = trainables.totals_of(instance)
+    return instance
+
+
+def _loop(session: Session, instance: Trainable) -> Steps:
+    job = session.job
+    save = partial(trainables.write_state, instance)
+    while True:
+        metrics, spent = trainables.advance(instance)
+        due = bool(metrics.pop("should_checkpoint", False))
+        due = due or (job.checkpoint_freq > 0 and instance.iteration % job.checkpoint_freq == 0)
+        event = session.compose(metrics, spent=spent, save=save if due else None)
+        session.verdict = yield event
+        if session.verdict == CONTINUE:
+            continue
+        reference = event.checkpoint
+        if reference is None and (session.verdict == PAUSE or job.checkpoint_at_end):
+            reference = session.save(save)
+        return session.obeyed(reference)
+
+
+def _clean_up(instance: Trainable) -> None:
+    try:
+        instance.cleanup()
+    except BaseException as error:  # noqa: BLE001 - its trial has ended already: tell, and hurt nobody
+        print(f"cleanup() raised:\n{format_traceback(error)}", file=sys.stderr)

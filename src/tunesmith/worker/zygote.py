@@ -1,0 +1,282 @@
+"""The zygote: a process that imports the user's code once and then starts a worker in milliseconds.
+
+It is apart from the driver, whose threads, locks and CUDA context a fork must not inherit. It is also the one who
+cleans up: workers and what they have started are its descendants, orphans come back to it, and when the driver is
+gone, which it sees by the end of the control socket and by a signal from the kernel, it takes all of them along.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import select
+import signal
+import socket
+import sys
+from collections import deque
+from typing import NoReturn
+
+import msgspec
+
+from tunesmith.worker import wire
+from tunesmith.worker.failures import format_traceback
+from tunesmith.worker.job import Job
+from tunesmith.worker.kernel import Kernel, kill_group
+from tunesmith.worker.loading import load_job
+from tunesmith.worker.process import Host, PipeChannel, Worker, quiet_start, trial_environment
+from tunesmith.worker.wire import JobSheet
+
+CONTROL, UP, JOB_FILE, FIRST = 3, 4, 5, 6  # descriptors: what a new process of ours finds where
+_BOOT = "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; from {module} import main; main()"
+_UNFORKABLE = ("jax", "tensorflow", "ray")
+
+
+def boot_code(module: str, path: list[str], argv: list[str]) -> str:
+    """Return the program for ``python -c`` that enters `module` with the driver's own search path and arguments."""
+    return _BOOT.format(module=module, path=path, argv=argv)
+
+
+class Zygote:
+    """Obeys the driver's orders until it is gone."""
+
+    def __init__(self, control: socket.socket, up: int, kernel: Kernel, path: list[str]) -> None:
+        self._control = control
+        self._up = up
+        self._kernel = kernel
+        self._path = path
+        self._host = Host()
+        self._pid = os.getpid()
+        self._descriptors: deque[int] = deque()
+        self._buffer = b""
+        self._down: dict[int, int] = {}  # slot -> reading end
+        self._pids: dict[int, int] = {}  # worker -> slot
+        self._slots: dict[int, int] = {}  # slot -> worker
+        self._killed: set[int] = set()
+        self._sheet: JobSheet | None = None
+        self._job: Job | None = None
+        self._job_file = -1
+        self._forks = True
+        self._children_ended, self._wakeup = os.pipe()
+
+    def serve(self) -> NoReturn:
+        """Work until the driver is gone, then leave nothing behind."""
+        os.set_blocking(self._wakeup, False)
+        os.set_blocking(self._children_ended, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        poller = select.poll()
+        poller.register(self._control.fileno(), select.POLLIN)
+        poller.register(self._children_ended, select.POLLIN)
+        try:
+            while True:
+                for fd, _ in poller.poll():
+                    if fd == self._children_ended:
+                        os.read(fd, 4096)
+                        self._collect()
+                    elif not self._obey():
+                        return self._leave()
+        finally:  # a defect of this process must not leave any other behind
+            self._leave()
+
+    # -- orders
+
+    def _obey(self) -> bool:
+        data, ancillary, _, _ = self._control.recvmsg(1 << 18, 4096, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        for _, kind, payload in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                count = len(payload) // 4
+                self._descriptors.extend(memoryview(payload[: count * 4]).cast("i"))
+        if not data:
+            return False
+        data = self._buffer + data if self._buffer else data
+        at, end = 0, len(data)
+        while end - at >= wire.ORDER.size:
+            kind, slot, length = wire.ORDER.unpack_from(data, at)
+            body = at + wire.ORDER.size
+            if end - body < length:
+                break
+            at = body + length
+            self._carry_out(kind, slot, data[body:at])
+        self._buffer = data[at:]
+        return True
+
+    def _carry_out(self, kind: int, slot: int, payload: bytes) -> None:
+        if kind == wire.START:
+            self._start(slot, payload)
+        elif kind == wire.SLOT:
+            if slot in self._down:
+                os.close(self._down[slot])
+            self._down[slot] = self._descriptors.popleft()
+        elif kind == wire.KILL:
+            pid = self._slots.get(slot)
+            if pid is not None:
+                self._killed.add(pid)
+                kill_group(pid)
+        elif kind == wire.JOB:
+            self._take(wire.decode_sheet(payload))
+
+    def _take(self, sheet: JobSheet) -> None:
+        self._sheet = sheet
+        self._job_file = self._descriptors.popleft()
+        os.environ.update(sheet.environ)
+        why = ""
+        self._forks = (
+            sheet.start != "spawn" and hasattr(os, "fork") and (sheet.start == "fork" or sys.platform == "linux")
+        )
+        try:
+            # Where workers are spawned, each imports for itself; here it is tried out all the same, to fail early.
+            if self._forks or not self._slots:
+                self._job = load_job(sheet, self._job_file)
+        except BaseException as error:  # noqa: BLE001 - the user's modules may raise anything
+            text = "".join(str(error).splitlines(keepends=True)[-3:])[:1000]
+            refused = wire.Refused(f"{type(error).__name__}: {text}", format_traceback(error)[-2000:])
+            os.write(self._up, wire.frame(wire.REFUSED, 0, wire.encode(refused)))
+            return
+        if sheet.start == "auto" and self._forks:
+            why = reason_against_fork()
+            self._forks = not why
+        quiet_start()
+        ready = wire.Ready("fork" if self._forks else "spawn", why)
+        os.write(self._up, wire.frame(wire.READY, 0, wire.encode(ready)))
+
+    # -- workers
+
+    def _start(self, slot: int, assignment: bytes) -> None:
+        try:
+            pid = self._fork(slot, assignment) if self._forks else self._spawn(slot, assignment)
+        except OSError as error:
+            ended = wire.Ended(0, error.errno or 1, 0, False)
+            os.write(self._up, wire.frame(wire.GONE, slot, wire.encode(ended)))
+            return
+        self._pids[pid] = slot
+        self._slots[slot] = pid
+
+    def _fork(self, slot: int, assignment: bytes) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            os.setsid()
+            self._kernel.die_with_parent(signal.SIGKILL)
+            if os.getppid() != self._pid:
+                os._exit(1)
+            self._kernel.adopt_orphans()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._control.close()
+            sheet, job = self._sheet, self._job
+            if sheet is not None and job is not None:
+                channel = PipeChannel(self._up, self._down[slot], slot)
+                Worker(channel, sheet, self._host, lambda: job).run(assignment)
+        finally:
+            os._exit(1)
+
+    def _spawn(self, slot: int, assignment: bytes) -> int:
+        sheet = self._sheet
+        if sheet is None:
+            raise OSError("no job")
+        reader, writer = os.pipe()
+        wanted = wire.decode_assignment(assignment)
+        environ = {**os.environ, **trial_environment(wanted.visible, wanted.cpu, sheet.fixed)}
+        code = boot_code("tunesmith.worker.spawned", self._path, sys.argv)
+        lifted = lift_descriptors([self._down[slot], self._up, self._job_file, reader])
+        actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(lifted, CONTROL)]
+        try:
+            pid = os.posix_spawn(sys.executable, [sys.executable, "-c", code], environ, file_actions=actions)
+            os.write(writer, wire.encode(wire.SpawnOrder(slot, sheet, assignment)))
+        finally:
+            for fd in (*lifted, reader, writer):
+                os.close(fd)
+        return pid
+
+    def _collect(self) -> None:
+        """Collect the processes that have ended, end what they have left behind, and tell the driver."""
+        frames = []
+        while self._pids:
+            try:
+                info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                break
+            if info is None:
+                break
+            pid = info.si_pid
+            slot = self._pids.pop(pid, -1)
+            if slot >= 0:
+                kill_group(pid)
+            _, status, usage = os.wait4(pid, 0)
+            if slot >= 0:
+                del self._slots[slot]
+                ended = wire.Ended(pid, status, usage.ru_maxrss, pid in self._killed)
+                self._killed.discard(pid)
+                frames.append(wire.frame(wire.GONE, slot, wire.encode(ended)))
+        if frames:
+            self._end_orphans()
+            for start in range(0, len(frames), 64):  # 64 of them stay far below what is written in one piece
+                os.write(self._up, b"".join(frames[start : start + 64]))
+
+    def _end_orphans(self) -> None:
+        """Kill the children that are no workers. They were left behind by one: while it lives, it adopts its own."""
+        while True:
+            orphans = [pid for pid in self._kernel.children() if pid not in self._pids]
+            if not orphans:
+                return
+            for pid in orphans:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    continue
+
+    def _leave(self) -> NoReturn:
+        try:
+            for pid in self._pids:
+                kill_group(pid)
+            for pid in self._pids:
+                os.waitpid(pid, 0)
+            self._pids.clear()
+            self._end_orphans()
+        finally:
+            os._exit(0)
+
+
+def lift_descriptors(descriptors: list[int]) -> list[int]:
+    """Return copies with high numbers, so that placing one at a low number can't overwrite another."""
+    import fcntl
+
+    return [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in descriptors]
+
+
+def reason_against_fork() -> str:
+    """Return why this process must not be forked, now that the user's modules are loaded; empty: it may be."""
+    for name in _UNFORKABLE:
+        if name in sys.modules:
+            return f"{name} is imported, which does not survive a fork"
+    torch = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is not None and getattr(cuda, "is_initialized", bool)():
+        return "CUDA was initialised while the trainable was imported, and does not survive a fork"
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        names = ", ".join(t.name for t in threading.enumerate() if t is not threading.main_thread())
+        return f"threads were started while the trainable was imported ({names}), and a fork would lose them"
+    return ""
+
+
+def main() -> NoReturn:
+    """Be the zygote."""
+    os.setsid()
+    kernel = Kernel()
+    kernel.adopt_orphans()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=CONTROL)
+    for fd in (CONTROL, UP):
+        os.set_inheritable(fd, False)
+
+    def driver_is_gone(*_: object) -> None:
+        control.shutdown(socket.SHUT_RD)  # seen by the loop as the end of the orders
+
+    signal.signal(signal.SIGTERM, driver_is_gone)
+    kernel.die_with_parent(signal.SIGTERM)
+    faulthandler.enable()
+    Zygote(control, UP, kernel, list(sys.path)).serve()
