@@ -20,7 +20,7 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
     size = sheet.spans[-1][0] + sheet.spans[-1][1] if sheet.spans else sheet.size
     mapped = memoryview(mmap.mmap(fd, max(size, 1), access=mmap.ACCESS_COPY))
     buffers = [mapped[offset : offset + length] for offset, length in sheet.spans]
-    trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)  # noqa: S301 - made by the driver
+    trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)
     _expose(trainable)
     return Job(
         trainable,

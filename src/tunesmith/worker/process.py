@@ -14,7 +14,7 @@ from tunesmith.trial import Failure
 from tunesmith.worker import running, wire
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
-from tunesmith.worker.session import CONTINUE, Session
+from tunesmith.worker.session import Session
 from tunesmith.worker.wire import Assignment, JobSheet
 
 THREAD_LIMITS = (
@@ -137,7 +137,7 @@ class Worker:
 
     def _run(self, order: Assignment) -> list[WorkerEvent]:
         job = self._load()
-        config: dict[str, Any] = pickle.loads(order.config)  # noqa: S301 - made by the driver
+        config: dict[str, Any] = pickle.loads(order.config)
         resources = {"cpu": order.cpu, "gpu": order.gpu, **order.named}
         _limit_torch(order.cpu)
         session = Session(job, order, self._channel, resources)

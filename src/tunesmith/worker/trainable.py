@@ -52,7 +52,7 @@ class Trainable:
     config: dict[str, Any]
     _life: _Life
 
-    def __new__(cls, config: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any) -> Trainable:  # noqa: PYI034
+    def __new__(cls, config: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any) -> Trainable:
         """Make the object and its configuration, whether or not the subclass calls ``super().__init__()``."""
         self = super().__new__(cls)
         self.config = dict(config) if isinstance(config, Mapping) else {}
@@ -270,7 +270,7 @@ def read_state(self: Trainable, folder: Path) -> None:
     life = self._life
     life.iteration, life.time_total_s, life.totals = sheet.iteration, sheet.time_total_s, dict(sheet.totals)
     if sheet.form == "dict":
-        self.load_checkpoint(pickle.loads((folder / sheet.relative).read_bytes()))  # noqa: S301 - written by this trial
+        self.load_checkpoint(pickle.loads((folder / sheet.relative).read_bytes()))
     else:
         self.load_checkpoint(str(folder / sheet.relative) if sheet.relative else str(folder))
 

@@ -16,8 +16,6 @@ import sys
 from collections import deque
 from typing import NoReturn
 
-import msgspec
-
 from tunesmith.worker import wire
 from tunesmith.worker.failures import format_traceback
 from tunesmith.worker.job import Job
