@@ -138,7 +138,7 @@ class Driver:
         for callback in tuple(self._callbacks):
             try:
                 tell(callback)
-            except Exception:  # noqa: BLE001, PERF203 - a reader's fault must never end the run
+            except Exception:  # noqa: BLE001 - a reader's fault must never end the run
                 self._callbacks.remove(callback)
                 name = type(callback).__name__
                 print(f"The callback {name} raised and is switched off:", file=sys.stderr)

@@ -38,7 +38,8 @@ class VariantSearcher:
             for path in point:
                 if path not in known:
                     raise ArgumentError(
-                        f"points_to_evaluate names {path!r}, which is no variable of the space: {', '.join(sorted(known))}."
+                        f"points_to_evaluate names {path!r}, which is no variable of the space; these are: "
+                        f"{', '.join(sorted(known))}."
                     )
 
     def total(self) -> int | None:
