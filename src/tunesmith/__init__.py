@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunesmith.errors import MissingPackageError as MissingPackageError
     from tunesmith.errors import NotPicklableError as NotPicklableError
     from tunesmith.errors import ResourceError as ResourceError
+    from tunesmith.errors import SearchError as SearchError
     from tunesmith.errors import SpaceError as SpaceError
     from tunesmith.errors import StorageError as StorageError
     from tunesmith.errors import TrialError as TrialError
@@ -64,8 +65,8 @@ _HOMES = {
     ),
     "errors": (
         "ArgumentError", "ExperimentBusyError", "ExperimentExistsError", "MetricError", "MissingPackageError",
-        "NotPicklableError", "ResourceError", "SpaceError", "StorageError", "TrialError", "TunesmithError",
-        "WorkerError",
+        "NotPicklableError", "ResourceError", "SearchError", "SpaceError", "StorageError", "TrialError",
+        "TunesmithError", "WorkerError",
     ),
     "executors.inline": ("InlineExecutor",),
     "executors.local": ("LocalExecutor",),

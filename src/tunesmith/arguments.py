@@ -126,3 +126,13 @@ def check_executor(executor: Any) -> Executor:
             f"executor must be 'local', 'inline' or an executor object; {executor!r} has no {missing[0]}()."
         )
     return executor  # type: ignore[no-any-return]  # has every method of the protocol
+
+
+def check_saving(trainable: Any, checkpoint_freq: Any, *, checkpoint_at_end: Any) -> None:
+    """Refuse to save function trainables from outside: nothing but the function itself knows its state."""
+    if (checkpoint_freq or checkpoint_at_end) and not isinstance(trainable, type):
+        name = "checkpoint_freq" if checkpoint_freq else "checkpoint_at_end"
+        raise ArgumentError(
+            f"{name} is for subclasses of tunesmith.Trainable. A function saves its own state: "
+            "tune.report(..., checkpoint=tune.Checkpoint.from_directory(folder))."
+        )

@@ -25,7 +25,7 @@ from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.driver import Driver
-from tunesmith.errors import ArgumentError, ExperimentExistsError, StorageError
+from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, StorageError
 from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
@@ -37,6 +37,7 @@ from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
+from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
 DATABASE = "experiment.db"
@@ -82,9 +83,12 @@ def execute(plan: Plan) -> Results:
         path = folder / DATABASE
         store = stack.enter_context(EventStore.open(path) if path.exists() else EventStore.create(path))
         interrupts = _drive(plan, folder, created, store, resources)
+    results = Results.from_store(folder, configure=partial(_configure, plan.space))
+    if not results.trials and results.stop_reason and interrupts.reason is None:
+        raise SearchError(f"No trial was made: {results.stop_reason}")
     if interrupts.signal == signal.SIGTERM:
         raise SystemExit(128 + signal.SIGTERM)
-    return Results.from_store(folder, configure=partial(_configure, plan.space))
+    return results
 
 
 def _drive(
@@ -95,6 +99,7 @@ def _drive(
     resources: Resources,
 ) -> Interrupts:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
+    plan.space.check_constants()
     plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
     plan.scheduler.setup(plan.objective, created.seed)
     total = plan.searcher.total()
@@ -176,14 +181,8 @@ class _Namer:
             if not isinstance(name, str) or not name:
                 raise ArgumentError(f"trial_name_creator must return a name, a text; it returned {name!r}.")
         resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
-        plain = {path: codec.to_plain(value, _pickled) for path, value in values.items()}
+        plain = {path: codec.to_plain(value, dumps) for path, value in values.items()}
         return e.Suggested(number, trial_id, name, naming.folder(number, name), plain, resources)
-
-
-def _pickled(value: Any) -> bytes:
-    import cloudpickle
-
-    return bytes(cloudpickle.dumps(value))
 
 
 def _configure(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:

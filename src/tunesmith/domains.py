@@ -56,10 +56,7 @@ class Integer(Domain, frozen=True):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise SpaceError(f"The bounds and the step of an integer domain must be whole numbers, got {value!r}.")
         if self.low > self.high:
-            raise SpaceError(
-                f"The integer domain from {self.low} to {self.high} (included) is empty. Is the lower bound meant to "
-                "be the upper one? The upper bound of randint and lograndint is not included."
-            )
+            raise SpaceError(f"There is no whole number from {self.low} to {self.high}. Are the bounds swapped?")
         _check_log(self.low, log_scale=self.log, base=self.base)
         _check_step(self.low, self.high, self.q)
 
@@ -158,7 +155,7 @@ def qrandn(mean: float, sd: float, q: float) -> Normal:
 
 def randint(low: int, high: int) -> Integer:
     """Draw a whole number from `low` to `high`, `high` not included."""
-    return Integer(low, _below(high))
+    return Integer(low, _below("randint", low, high))
 
 
 def qrandint(low: int, high: int, q: int = 1) -> Integer:
@@ -168,7 +165,7 @@ def qrandint(low: int, high: int, q: int = 1) -> Integer:
 
 def lograndint(low: int, high: int, base: float = 10) -> Integer:
     """Draw a whole number from `low` to `high`, `high` not included, uniformly in its logarithm."""
-    return Integer(low, _below(high), log=True, base=base)
+    return Integer(low, _below("lograndint", low, high), log=True, base=base)
 
 
 def qlograndint(low: int, high: int, q: int, base: float = 10) -> Integer:
@@ -210,9 +207,13 @@ def _listed(name: str, values: Any) -> Sequence[Any]:
     return found
 
 
-def _below(high: Any) -> int:
-    if not isinstance(high, int) or isinstance(high, bool):
-        raise SpaceError(f"The bounds of an integer domain must be whole numbers, got {high!r}.")
+def _below(name: str, low: Any, high: Any) -> int:
+    for bound in (low, high):
+        if not isinstance(bound, int) or isinstance(bound, bool):
+            raise SpaceError(f"The bounds of {name} must be whole numbers, got {bound!r}.")
+    if low >= high:
+        hint = "Are they swapped?" if low > high else "The upper bound is not included."
+        raise SpaceError(f"{name}({low}, {high}) is empty: the lower bound must be below the upper one. {hint}")
     return high - 1
 
 

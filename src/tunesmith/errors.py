@@ -62,6 +62,10 @@ class TrialError(TunesmithError):
         self.kind = kind
 
 
+class SearchError(TunesmithError):
+    """The searcher could not suggest anything, so that there is no trial; the message has its reason."""
+
+
 class WorkerError(TunesmithError):
     """The worker processes can't be started or have all gone."""
 

@@ -110,6 +110,7 @@ def run(
     """
     check.refuse_unknown(unknown, run)
     plain, parameters, requested, trainable_name = unwrap(trainable)
+    check.check_saving(plain, checkpoint_freq, checkpoint_at_end=checkpoint_at_end)
     plan = Plan(
         trainable=plain,
         trainable_name=trainable_name,

@@ -138,6 +138,10 @@ class Space:
                 below = f"{path}/{variable.path}" if variable.path else path
                 self._put(values, below, variable.domain, rng)
 
+    def check_constants(self) -> None:
+        """Raise SpaceError, naming the place, if something in the space can't be copied for each trial."""
+        _check_constants(self.template, "")
+
     def build(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration that is the trial's own: a deep copy with the values put in.
 
@@ -223,13 +227,28 @@ def _build(node: Any, path: str, values: Mapping[str, Any]) -> Any:
         return node
     if isinstance(node, Domain):
         return _build_variable(node, path, values)
+    return _copied(node, path)
+
+
+def _copied(value: Any, path: str) -> Any:
     try:
-        return copy.deepcopy(node)
+        return copy.deepcopy(value)
     except Exception as error:
         raise SpaceError(
-            f"The value at {path!r}, a {type(node).__qualname__}, can't be copied for each trial: {error}. "
+            f"The value at {path!r}, a {type(value).__qualname__}, can't be copied for each trial: {error}. "
             "Create it inside the trainable, or pass it with tune.with_parameters."
         ) from error
+
+
+def _check_constants(node: Any, path: str) -> None:
+    if isinstance(node, (Choice, Grid)):
+        for option in node.options if isinstance(node, Choice) else node.values:
+            _check_constants(option, path)
+    elif type(node) in (dict, list, tuple):
+        for key, child in _children(node):
+            _check_constants(child, f"{path}/{join((key,))}" if path else join((key,)))
+    elif not isinstance(node, (Domain, *_SCALARS, *_SHARED)):
+        _copied(node, path)
 
 
 def _build_variable(domain: Domain, path: str, values: Mapping[str, Any]) -> Any:

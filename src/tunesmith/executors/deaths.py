@@ -13,7 +13,7 @@ _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal
 _TAIL = 4000
 
 
-def explain(ended: Ended, *, memory_was_short: bool, overdue: str, stderr: Path) -> Failure:
+def explain(ended: Ended, *, memory_was_short: bool, overdue: str, stderr: Path) -> Failure:  # noqa: D417 - told in prose
     """Return why a worker went without a last word.
 
     Args:

@@ -11,6 +11,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import IO, Any
 
 from tunesmith.errors import NotPicklableError, StorageError
+from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
 _ATOMS = frozenset({str, int, float, bool, type(None), bytes})
@@ -27,11 +28,9 @@ def pack_config(config: dict[str, Any]) -> bytes:
     """
     if all(map(_is_plain, config.values())):
         return pickle.dumps(config, protocol=5)
-    import cloudpickle
-
     try:
         with ByValue(config):
-            return bytes(cloudpickle.dumps(config, protocol=5))
+            return dumps(config)
     except Exception as error:
         raise NotPicklableError(_complaint("The configuration", config, "config", error)) from error
 
@@ -70,11 +69,9 @@ def _dump(job: Job, buffers: list[pickle.PickleBuffer]) -> bytes:
     content = (job.trainable, job.parameters)
     if not job.parameters and _is_importable(job.trainable):
         return pickle.dumps(content, protocol=5)
-    import cloudpickle
-
     try:
         with ByValue(content):
-            return bytes(cloudpickle.dumps(content, protocol=5, buffer_callback=buffers.append))
+            return dumps(content, buffers.append)
     except Exception as error:
         name = getattr(job.trainable, "__name__", type(job.trainable).__name__)
         for parameter, value in job.parameters.items():
@@ -94,10 +91,8 @@ def _complaint(what: str, value: Any, name: str, error: Exception) -> str:
 
 
 def _dumps(value: Any) -> None:
-    import cloudpickle
-
     with ByValue(value):
-        cloudpickle.dumps(value, protocol=5)
+        dumps(value)
 
 
 # -- which objects go by value
@@ -124,7 +119,7 @@ class ByValue:
 
 
 def _surface(content: Any) -> Iterator[Any]:
-    """The objects whose modules are looked at: the values themselves, and what functions refer to."""
+    """Yield the objects whose modules are looked at: the values themselves, and what functions refer to."""
     stack, seen = [content], set[int]()
     while stack and len(seen) < _VISITS_MAX:
         item = stack.pop()
@@ -215,7 +210,7 @@ def _passes(value: Any, dump: Callable[[Any], None]) -> bool:
     return True
 
 
-def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: C901, PLR0912 - one branch a kind of object
     """Yield what an object holds, each with a phrase that says where."""
     if isinstance(value, MethodType):
         yield "its object", value.__self__
