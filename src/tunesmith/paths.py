@@ -1,7 +1,8 @@
 """Paths of hyperparameters as text: ``model/layers/0``.
 
-A component is a key or a list index; ``~``, ``/`` and ``?`` in keys are written ``~0``, ``~1`` and ``~2``. A path that
-ends in ``?`` holds the index of the option that was chosen there, for options that can't be written down by value.
+A component is a key or a list index; ``~``, ``/`` and ``?`` in keys are written ``~0``, ``~1`` and ``~2``, and an empty
+key ``~3``. A path that ends in ``?`` holds the index of the option that was chosen there, for options that can't be
+written down by value.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def join(parts: Iterable[Hashable]) -> str:
     >>> join(["model", "a/b", 0])
     'model/a~1b/0'
     """
-    return "/".join(str(p).replace("~", "~0").replace("/", "~1").replace("?", "~2") for p in parts)
+    return "/".join(str(p).replace("~", "~0").replace("/", "~1").replace("?", "~2") or "~3" for p in parts)
 
 
 def split(path: str) -> list[str]:
@@ -29,4 +30,4 @@ def split(path: str) -> list[str]:
     parts = path.removesuffix(CHOSEN).split("/")
     if "~" not in path:
         return parts
-    return [p.replace("~2", "?").replace("~1", "/").replace("~0", "~") for p in parts]
+    return [p.replace("~3", "").replace("~2", "?").replace("~1", "/").replace("~0", "~") for p in parts]
