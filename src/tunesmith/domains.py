@@ -207,7 +207,7 @@ def _listed(name: str, values: Any) -> Sequence[Any]:
     return found
 
 
-def _below(name: str, low: Any, high: Any) -> int:
+def _below(name: str, low: int, high: int) -> int:
     for bound in (low, high):
         if not isinstance(bound, int) or isinstance(bound, bool):
             raise SpaceError(f"The bounds of {name} must be whole numbers, got {bound!r}.")

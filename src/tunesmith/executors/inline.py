@@ -122,7 +122,7 @@ class InlineExecutor:
         resources = start.allocation.resources
         granted = {"cpu": resources.cpu, "gpu": resources.gpu, **resources.named}
         cls = _ClassRun if running.is_class(self._job.trainable) else _FunctionRun
-        self._run = cls(self._job, start, granted, config, self._seat, self._keep)
+        self._run = cls(self._job, start, granted, config, self._seat, keep=self._keep)
         self._queue.append(
             Started(start.trial, start.incarnation, os.getpid(), self._host.hostname, self._host.node_ip)
         )
@@ -149,7 +149,7 @@ class InlineExecutor:
             os.chdir(before)
 
     def _withdraw(self, command: Stop | Pause) -> None:
-        """A trial that has not begun is told to end: it begins, and ends at its first report."""
+        """Tell a trial that has not begun to end: it begins, and ends at its first report."""
         for start in self._waiting:
             if start.trial == command.trial and start.incarnation == command.incarnation:
                 self._waiting.remove(start)
@@ -193,6 +193,7 @@ class _Conversation:
         granted: Mapping[str, float],
         config: dict[str, Any],
         seat: running.Seat,
+        *,
         keep: bool,
     ) -> None:
         self.place = f"{job.path}/{start.folder}"
@@ -232,8 +233,8 @@ class _Conversation:
 class _ClassRun(_Conversation):
     """A class trainable, stepped right here."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, keep: bool) -> None:
+        super().__init__(*args, keep=keep)
         self._steps = running.class_steps(self.session, self._config, self._seat, keep=self._keep)
         self._begun = False
 
@@ -253,8 +254,8 @@ class _ClassRun(_Conversation):
 class _FunctionRun(_Conversation):
     """A function trainable in a thread of its own that runs only while `advance` waits for it."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, keep: bool) -> None:
+        super().__init__(*args, keep=keep)
         self._to_driver: SimpleQueue[list[WorkerEvent]] = SimpleQueue()
         self._to_trial: SimpleQueue[bytes] = SimpleQueue()
         self._thread: Thread | None = None
@@ -284,4 +285,5 @@ class _FunctionRun(_Conversation):
                 return
 
     def _work(self) -> None:
-        self._to_driver.put(running.run_function(self.session, self._config))
+        report, end = running.run_function(self.session, self._config)
+        self._to_driver.put([end] if report is None else [report, end])

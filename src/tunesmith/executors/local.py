@@ -23,6 +23,7 @@ from tunesmith.worker.job import Job
 from tunesmith.worker.process import THREAD_LIMITS
 from tunesmith.worker.session import CONTINUE, PAUSE, STOP
 
+_AWAITING: Final = (wire.EVENT, wire.EVENT + wire.SPILLED)  # reports of this kind wait for an answer
 _INLINE_BYTES: Final = 16_384  # an assignment up to this size fits into a pipe that nobody reads yet
 
 
@@ -306,7 +307,7 @@ class LocalExecutor:
     def _take_in(self, zygote: ZygoteProcess) -> None:
         queue, slots, decode = self._queue, self._slots, wire.decode_event
         for kind, index, payload in zygote.read():
-            if kind == wire.EVENT or kind == wire.LAST_REPORT:
+            if kind <= wire.LAST_REPORT:
                 event = decode(payload)
             elif kind == wire.GONE:
                 self._worker_gone(slots[index], wire.decode_ended(payload))
@@ -323,7 +324,7 @@ class LocalExecutor:
             if event.trial != slot.trial or event.incarnation != slot.incarnation:
                 continue
             if type(event) is Reported:
-                if kind == wire.EVENT or kind == wire.SPILLED:
+                if kind in _AWAITING:
                     slot.owed += 1
                 queue.append(event)
             elif type(event) is Started:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tunesmith.errors import StorageError, WorkerError
 from tunesmith.worker import wire
-from tunesmith.worker.zygote import CONTROL, UP, boot_code, lift_descriptors
+from tunesmith.worker.zygote import CONTROL, UP, lift_descriptors, zygote_program
 
 _PIPE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 16
@@ -64,7 +64,7 @@ class ZygoteProcess:
             raise StorageError(f"The experiment's folder can't be written: {error}") from error
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         path = [entry for entry in sys.path if isinstance(entry, str)]
-        code = boot_code("tunesmith.worker.zygote", path, list(sys.argv))
+        code = zygote_program(path, list(sys.argv))
         lifted = lift_descriptors([null, log, log, control, up])
         actions = [(os.POSIX_SPAWN_DUP2, fd, at) for fd, at in zip(lifted, (0, 1, 2, CONTROL, UP), strict=True)]
         arguments = [sys.executable, *["-O"] * sys.flags.optimize, "-c", code]

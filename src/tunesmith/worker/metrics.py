@@ -24,7 +24,7 @@ def plain(metrics: Any) -> dict[str, Any]:
     Raises:
         ArgumentError: `metrics` is no mapping, or a name is no string.
     """
-    if not isinstance(metrics, Mapping):
+    if type(metrics) is not dict and not isinstance(metrics, Mapping):
         raise ArgumentError(
             f"A report must be a mapping of names to values, got {_shorten(metrics)} ({type(metrics).__name__}). "
             "Report for example {'loss': 0.3} or loss=0.3."

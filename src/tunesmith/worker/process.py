@@ -7,6 +7,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, NoReturn
 
 from tunesmith.events import Failed, Reported, Started, WorkerEvent
@@ -15,7 +16,7 @@ from tunesmith.worker import running, wire
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
 from tunesmith.worker.session import Session
-from tunesmith.worker.wire import Assignment, JobSheet
+from tunesmith.worker.wire import Assignment, JobSheet, event_frame
 
 THREAD_LIMITS = (
     "OMP_NUM_THREADS",
@@ -49,99 +50,116 @@ class PipeChannel:
 
     def exchange(self, event: Reported) -> bytes:
         """Send a report and return the answer."""
-        os.write(self._up, wire.event_frame(event, self._slot, self.folder))
-        return self._answer()
+        os.write(self._up, event_frame(event, self._slot, self.folder))
+        return os.read(self._down, 1) or _driver_is_gone()
 
-    def send(self, events: list[WorkerEvent]) -> None:
-        """Send events that need no answer, in one piece where they fit."""
-        last = len(events) - 1
-        frames = [wire.event_frame(e, self._slot, self.folder, last_report=i < last) for i, e in enumerate(events)]
-        block = b"".join(frames)
-        if len(block) <= wire.ATOMIC:
-            os.write(self._up, block)
-        else:
-            for frame in frames:
-                os.write(self._up, frame)
+    def send(self, event: WorkerEvent, last_report: Reported | None = None) -> None:
+        """Send an event that needs no answer, after a report that needs none either, in one piece where they fit."""
+        block = event_frame(event, self._slot, self.folder)
+        if last_report is not None:
+            report = event_frame(last_report, self._slot, self.folder, wire.LAST_REPORT)
+            if len(report) + len(block) <= wire.ATOMIC:
+                block = report + block
+            else:
+                os.write(self._up, report)
+        os.write(self._up, block)
 
-    def next_assignment(self) -> bytes | None:
+    def next_assignment(self) -> Assignment | None:
         """Wait for the next trial; None: there is none. Late answers to a trial that has ended are passed over."""
+        down = self._down
         while True:
-            kind = self._answer()
+            kind = os.read(down, 1) or _driver_is_gone()
             if kind == wire.ASSIGN:
-                return self._read(wire.ASSIGNED.unpack(self._read(wire.ASSIGNED.size))[0])
+                length = wire.ASSIGNED.unpack(self._read(wire.ASSIGNED.size))[0]
+                return wire.decode_assignment(self._read(length))
             if kind == wire.QUIT:
                 return None
 
-    def _answer(self) -> bytes:
-        answer = os.read(self._down, 1)
-        if not answer:
-            os._exit(1)
-        return answer
-
     def _read(self, length: int) -> bytes:
-        data = b""
+        data = os.read(self._down, length) or _driver_is_gone()
         while len(data) < length:
-            chunk = os.read(self._down, length - len(data))
-            if not chunk:
-                os._exit(1)
-            data += chunk
+            data += os.read(self._down, length - len(data)) or _driver_is_gone()
         return data
 
 
 class Worker:
-    """Serves one trial, or, when workers are kept, one after another. Never returns.
+    """Serves one trial, or, when workers are kept, one after another.
+
+    The zygote makes one of these before it forks, because what a child does not build it need not copy.
 
     Args:
         load: returns the job; called in the first trial, after its output has been redirected.
     """
 
-    def __init__(self, channel: PipeChannel, sheet: JobSheet, host: Host, load: Callable[[], Job]) -> None:
-        self._channel = channel
+    __slots__ = ("_host", "_load", "_seat", "_sheet", "_shown")
+
+    def __init__(self, sheet: JobSheet, host: Host, load: Callable[[], Job]) -> None:
         self._sheet = sheet
         self._host = host
         self._load = load
         self._seat = running.Seat()
+        self._shown: tuple[str, float] | None = None
 
-    def run(self, assignment: bytes) -> NoReturn:
-        """Serve `assignment` and those that follow it, then leave."""
+    def run(self, channel: PipeChannel, order: Assignment) -> NoReturn:
+        """Serve `order` and what follows it, then leave."""
         code = 1
         try:
-            following: bytes | None = assignment
+            following: Assignment | None = order
             while following is not None:
-                if not self._serve(wire.decode_assignment(following)) or not self._sheet.reuse:
+                if not self._serve(channel, following) or not self._sheet.reuse:
                     break
-                following = self._channel.next_assignment()
-            self._seat.clear()
-            _flush()
+                following = channel.next_assignment()
+            if self._seat.instance is not None:
+                self._seat.clear()
+                _flush()
             code = 0
+        except BaseException:  # noqa: BLE001 - a defect of this library: told in the trial's stderr
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
 
-    def _serve(self, order: Assignment) -> bool:
+    def show(self, visible: str, cpu: float) -> None:
+        """Set the variables that show a trial its share."""
+        if self._shown != (visible, cpu):
+            self._shown = (visible, cpu)
+            for name, value in trial_environment(visible, cpu, self._sheet.fixed).items():
+                if os.environ.get(name) != value:
+                    os.environ[name] = value
+
+    def _serve(self, channel: PipeChannel, order: Assignment) -> bool:
         """Run one trial from Started to its last event; False when this process must not be used again."""
-        channel = self._channel
+        host = self._host
         try:
             channel.folder = self._enter(order)
         except OSError as error:
             failure = Failure("start", f"The trial's folder can't be used: {error}")
-            self._tell([Failed(order.trial, order.incarnation, failure)])
+            channel.send(Failed(order.trial, order.incarnation, failure))
             return False
-        channel.send([Started(order.trial, order.incarnation, os.getpid(), self._host.hostname, self._host.node_ip)])
+        channel.send(Started(order.trial, order.incarnation, os.getpid(), host.hostname, host.node_ip))
+        report: Reported | None = None
         try:
-            events = self._run(order)
+            report, event = self._run(channel, order)
         except BaseException as error:  # noqa: BLE001 - the user's modules or configuration can't be loaded
-            events = [Failed(order.trial, order.incarnation, describe(error))]
+            event = Failed(order.trial, order.incarnation, describe(error))
         _flush()
-        self._tell(events)
-        return type(events[-1]) is not Failed
+        try:
+            channel.send(event, report)
+        except OSError as error:  # no room for a long message: a short one needs none
+            text = f"The trial's last message can't be written: {error}"
+            if isinstance(event, Failed):
+                text = f"{event.failure.message[:1000]} ({text})"
+            event = Failed(order.trial, order.incarnation, Failure("start", text))
+            channel.send(event)
+        return type(event) is not Failed
 
-    def _run(self, order: Assignment) -> list[WorkerEvent]:
+    def _run(self, channel: PipeChannel, order: Assignment) -> running.Outcome:
         job = self._load()
         config: dict[str, Any] = pickle.loads(order.config)
         resources = {"cpu": order.cpu, "gpu": order.gpu, **order.named}
-        _limit_torch(order.cpu)
-        session = Session(job, order, self._channel, resources)
-        if not running.is_class(job.trainable):
+        if "torch" in sys.modules:
+            _limit_torch(max(1, int(order.cpu)))
+        session = Session(job, order, channel, resources)
+        if type(job.trainable) is FunctionType or not running.is_class(job.trainable):
             return running.run_function(session, config)
         steps = running.class_steps(session, config, self._seat, keep=self._sheet.reuse)
         answer = None
@@ -149,38 +167,24 @@ class Worker:
             try:
                 event = steps.send(answer)  # type: ignore[arg-type]  # the first one must be None
             except StopIteration as end:
-                return [end.value]
+                return None, end.value
             answer = session.tell(event)
-
-    def _tell(self, events: list[WorkerEvent]) -> None:
-        try:
-            self._channel.send(events)
-        except OSError as error:  # no room for a long message: a short one needs none
-            last = events[-1]
-            text = f"The trial's last message can't be written: {error}"
-            if isinstance(last, Failed):
-                text = f"{last.failure.message[:1000]} ({text})"
-            self._channel.send([Failed(last.trial, last.incarnation, Failure("start", text))])  # type: ignore[attr-defined]  # all are worker events
 
     def _enter(self, order: Assignment) -> str:
         """Make the trial's folder this process's place: files, output and environment."""
         folder = f"{self._sheet.path}/{order.folder}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
-            out = os.open(f"{folder}/stdout", flags, 0o666)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - the strings are at hand and time counts
-            out = os.open(f"{folder}/stdout", flags, 0o666)
-        err = os.open(f"{folder}/stderr", flags, 0o666)
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.close(out)
-        os.close(err)
+            os.mkdir(folder)  # noqa: PTH102 - the string is at hand and time counts
+        except OSError:  # it is there from an earlier start, or the name has several parts
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - as above
+        for name, fd in (("stdout", 1), ("stderr", 2)):
+            file = os.open(f"{folder}/{name}", flags, 0o666)
+            os.dup2(file, fd)
+            os.close(file)
         if self._sheet.chdir:
             os.chdir(folder)
-        for name, value in trial_environment(order.visible, order.cpu, self._sheet.fixed).items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
+        self.show(order.visible, order.cpu)
         return folder
 
 
@@ -199,13 +203,16 @@ def quiet_start() -> None:
     gc.freeze()
 
 
-def _limit_torch(cpu: float) -> None:
-    torch = sys.modules.get("torch")
-    if torch is not None and "OMP_NUM_THREADS" in os.environ:
-        try:
-            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-        except (AttributeError, RuntimeError, ValueError):
-            pass
+def _limit_torch(threads: int) -> None:
+    """Tell torch, which has read the environment when it was imported."""
+    try:
+        sys.modules["torch"].set_num_threads(int(os.environ.get("OMP_NUM_THREADS", threads)))
+    except (AttributeError, RuntimeError, ValueError):
+        pass
+
+
+def _driver_is_gone() -> NoReturn:
+    os._exit(1)
 
 
 def _flush() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import types
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import partial
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, TypeAlias
 
 from tunesmith.errors import TunesmithError
@@ -17,7 +17,7 @@ from tunesmith.worker.session import AMBIENT, CONTINUE, PAUSE, Session, StopTria
 from tunesmith.worker.trainable import Trainable
 
 Steps: TypeAlias = Generator[Reported, bytes, WorkerEvent]
-Last: TypeAlias = list[WorkerEvent]
+Outcome: TypeAlias = tuple[Reported | None, WorkerEvent]  # a final report that needs no answer, and the end
 
 
 def is_class(trainable: Any) -> bool:
@@ -25,43 +25,40 @@ def is_class(trainable: Any) -> bool:
     return isinstance(trainable, type) and issubclass(trainable, Trainable)
 
 
-def run_function(session: Session, config: dict[str, Any]) -> Last:
-    """Call a function trainable and return its last events: a final report that needs no answer, and its end."""
+def run_function(session: Session, config: dict[str, Any]) -> Outcome:
+    """Call a function trainable; return a final report, if what it returned is one, and the event of its end."""
     job = session.job
-    last: Last = []
     outer, AMBIENT.session = AMBIENT.session, session
     try:
         outcome = job.trainable(config, **job.parameters)
-        if isinstance(outcome, types.GeneratorType):
+        if type(outcome) is GeneratorType:
             outcome = _exhaust(session, outcome)
-        if session.verdict == CONTINUE:
-            if outcome is not None:
-                last.append(_returned(session, outcome))
-            elif session.iteration == session.order.iteration:
-                raise TunesmithError(
-                    "The trainable returned without reporting anything. Call tune.report(...) with the metric in it, "
-                    "or return a number or a dict of metrics."
-                )
-            last.append(session.completed())
-        else:  # it swallowed the exception that was to end it, and ended all the same
-            last.append(session.obeyed(session.latest))
+        if session.verdict != CONTINUE:  # it swallowed the exception that was to end it, and ended all the same
+            return None, session.obeyed(session.latest)
+        if outcome is not None:
+            return session.compose(_returned(session, outcome)), session.completed()
+        if session.iteration == session.order.iteration:
+            raise TunesmithError(
+                "The trainable returned without reporting anything. Call tune.report(...) with the metric in it, "
+                "or return a number or a dict of metrics."
+            )
+        return None, session.completed()
     except StopTrial:
-        last = [session.obeyed(session.latest)]
+        return None, session.obeyed(session.latest)
     except BaseException as error:  # noqa: BLE001 - whatever the user's code raises becomes a fact about its trial
-        last = [_raised(session, error)]
+        return None, _raised(session, error)
     finally:
         AMBIENT.session = outer
-    return last
 
 
-def _returned(session: Session, outcome: Any) -> WorkerEvent:
+def _returned(session: Session, outcome: Any) -> Any:
     named = session.name_number(outcome)
-    if not isinstance(named, dict) and not hasattr(named, "keys"):
+    if type(named) is not dict and not isinstance(named, Mapping):
         raise TunesmithError(
             f"The trainable returned {outcome!r:.200} ({type(outcome).__name__}). Return None, a number, or a dict of "
             "metrics."
         )
-    return session.compose(named)
+    return named
 
 
 def _exhaust(session: Session, generator: Generator[Any, None, Any]) -> Any:

@@ -64,6 +64,24 @@ class Session:
         now: seconds since the epoch.
     """
 
+    __slots__ = (
+        "_channel",
+        "_clock",
+        "_lock",
+        "_now",
+        "_resumed",
+        "_time_before",
+        "_time_since_restore",
+        "folder",
+        "iteration",
+        "job",
+        "latest",
+        "order",
+        "resources",
+        "totals",
+        "verdict",
+    )
+
     def __init__(
         self,
         job: Job,
@@ -78,7 +96,6 @@ class Session:
         self.order = order
         self.resources = resources
         self.folder = f"{job.path}/{order.folder}"
-        self.shelf = CheckpointShelf(job.path, order.folder, order.incarnation)
         self.iteration = order.iteration
         self.latest = order.checkpoint
         self.verdict = CONTINUE
@@ -93,6 +110,11 @@ class Session:
         self._time_since_restore = 0.0
         self._resumed = clock()
         self._lock = RLock()
+
+    @property
+    def shelf(self) -> CheckpointShelf:
+        """Where the trial's checkpoints are kept."""
+        return CheckpointShelf(self.job.path, self.order.folder, self.order.incarnation)
 
     # -- reports
 
@@ -129,8 +151,7 @@ class Session:
 
         `spent` is its time in seconds, since the last one by default; `save` writes a checkpoint to go with it.
         """
-        if spent is None:
-            spent = self._clock() - self._resumed
+        took = self._clock() - self._resumed if spent is None else spent
         values = plain(metrics)
         if not values and checkpoint is None and save is None:
             raise ArgumentError("An empty report says nothing: give at least one metric, or a checkpoint.")
@@ -140,13 +161,13 @@ class Session:
                 "Use Checkpoint.from_directory(path)."
             )
         given = values.get("time_this_iter_s")
-        if type(given) in (int, float):
-            spent = given
+        if isinstance(given, (int, float)):
+            took = given
         if values:
             self._sum(values, "timesteps")
             self._sum(values, "episodes")
         iteration = self.iteration + 1
-        time_since_restore = self._time_since_restore + spent
+        time_since_restore = self._time_since_restore + took
         time_total = self._time_before + time_since_restore
         reference = None
         if checkpoint is not None:
@@ -163,7 +184,7 @@ class Session:
             iteration,
             values,
             self._now(),
-            spent,
+            took,
             time_total,
             time_since_restore,
             iteration - order.iteration,
@@ -180,7 +201,10 @@ class Session:
 
     def name_number(self, value: Any) -> Any:
         """Return a bare number as a report under the objective's metric; anything else as it is."""
-        if isinstance(value, Mapping):
+        kind = type(value)
+        if kind is float or kind is int:
+            return {self.job.metric or "value": value}
+        if kind is dict or isinstance(value, Mapping):
             return value
         number = as_number(value)
         return value if number is None else {self.job.metric or "value": number}

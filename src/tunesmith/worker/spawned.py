@@ -22,13 +22,12 @@ def main() -> NoReturn:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     kernel = Kernel()
-    kernel.die_with_parent(signal.SIGKILL)
-    kernel.adopt_orphans()
+    kernel.become_worker()
     faulthandler.enable()
     for fd in (_DOWN, UP, JOB_FILE):
         os.set_inheritable(fd, False)
     with open(FIRST, "rb") as file:  # noqa: PTH123 - a descriptor
         order = wire.decode_spawn_order(file.read())
     quiet_start()
-    channel = PipeChannel(UP, _DOWN, order.slot)
-    Worker(channel, order.sheet, Host(), cache(lambda: load_job(order.sheet, JOB_FILE))).run(order.assignment)
+    worker = Worker(order.sheet, Host(), cache(lambda: load_job(order.sheet, JOB_FILE)))
+    worker.run(PipeChannel(UP, _DOWN, order.slot), wire.decode_assignment(order.assignment))

@@ -25,10 +25,10 @@ from tunesmith.trial import CheckpointRef
 # -- up: header, then the payload
 FRAME: Final = Struct("<HBI")  # length of the payload, kind, slot
 ATOMIC: Final = 4096  # PIPE_BUF on Linux; POSIX promises 512, macOS has 512 and writes 4096 in one piece all the same
+_ROOM: Final = ATOMIC - FRAME.size
 EVENT: Final = 1
 LAST_REPORT: Final = 2  # a Reported that waits for no answer, because the worker's end follows
-SPILLED: Final = 3  # the payload is the path of a file that holds an event
-SPILLED_LAST_REPORT: Final = 4
+SPILLED: Final = 2  # added to one of the two: the payload is the path of a file that holds the event
 GONE: Final = 5  # from the zygote: the worker of this slot has ended and been collected, with all it had started
 READY: Final = 6  # from the zygote: the job is loaded
 REFUSED: Final = 7  # from the zygote: the job can't be loaded
@@ -78,8 +78,8 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     """The plain half of a job; the file that comes with it holds the pickle and then the buffers.
 
     `size` is the pickle's length in bytes, `spans` the offset and length of each out-of-band buffer. `start` is
-    ``auto``, ``fork`` or ``spawn``. `environ` are variables to be set before the user's modules are imported, `fixed` the
-    thread limits that the user has set and that no trial changes.
+    ``auto``, ``fork`` or ``spawn``. `environ` are variables to be set before the user's modules are imported, `fixed`
+    the thread limits that the user has set and that no trial changes.
     """
 
     path: str
@@ -146,19 +146,19 @@ def order(kind: int, slot: int, payload: bytes = b"") -> bytes:
     return ORDER.pack(kind, slot, len(payload)) + payload
 
 
-def event_frame(event: WorkerEvent, slot: int, folder: str, *, last_report: bool = False) -> bytes:
-    """Return the frame that carries `event`; a large one is put into a file in `folder`.
+def event_frame(event: WorkerEvent, slot: int, folder: str, kind: int = EVENT) -> bytes:
+    """Return the frame that carries `event`, of `kind` EVENT or LAST_REPORT; a large one goes to a file in `folder`.
 
     Raises:
         OSError: the file can't be written.
     """
     payload = encode(event)
-    if len(payload) + FRAME.size <= ATOMIC:
-        return FRAME.pack(len(payload), LAST_REPORT if last_report else EVENT, slot) + payload
+    if len(payload) <= _ROOM:
+        return FRAME.pack(len(payload), kind, slot) + payload
     iteration = event.iteration if isinstance(event, Reported) else "end"
     path = Path(folder, f".message-{event.incarnation}-{iteration}")
     path.write_bytes(payload)
-    return frame(SPILLED_LAST_REPORT if last_report else SPILLED, slot, str(path).encode(errors="surrogateescape"))
+    return frame(kind + SPILLED, slot, str(path).encode(errors="surrogateescape"))
 
 
 def read_spilled(payload: bytes) -> WorkerEvent:

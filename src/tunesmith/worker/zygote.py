@@ -7,51 +7,67 @@ gone, which it sees by the end of the control socket and by a signal from the ke
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import os
 import select
 import signal
 import socket
 import sys
+
+# signal.signal wraps these in enumerations, and a fresh child has to copy all the memory that it touches.
+from _signal import SIG_DFL, SIGCHLD, SIGTERM  # type: ignore[import-not-found]  # typeshed leaves the C module out
+from _signal import signal as set_handler
 from collections import deque
+from collections.abc import Callable
 from typing import NoReturn
 
 from tunesmith.worker import wire
 from tunesmith.worker.failures import format_traceback
-from tunesmith.worker.job import Job
+from tunesmith.worker.forking import RECORDING, Forks, Hooks
 from tunesmith.worker.kernel import Kernel, kill_group
 from tunesmith.worker.loading import load_job
 from tunesmith.worker.process import Host, PipeChannel, Worker, quiet_start, trial_environment
 from tunesmith.worker.wire import JobSheet
 
 CONTROL, UP, JOB_FILE, FIRST = 3, 4, 5, 6  # descriptors: what a new process of ours finds where
-_BOOT = "import sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; from {module} import main; main()"
 _UNFORKABLE = ("jax", "tensorflow", "ray")
 
 
-def boot_code(module: str, path: list[str], argv: list[str]) -> str:
-    """Return the program for ``python -c`` that enters `module` with the driver's own search path and arguments."""
-    return _BOOT.format(module=module, path=path, argv=argv)
+def zygote_program(path: list[str], argv: list[str]) -> str:
+    """Return the program for ``python -c`` that is a zygote with the driver's own search path and arguments."""
+    return f"{RECORDING}{_place(path, argv)}from tunesmith.worker.zygote import main\nmain(hooks, register)"
+
+
+def worker_program(path: list[str], argv: list[str]) -> str:
+    """Return the program for ``python -c`` that is a spawned worker."""
+    return f"{_place(path, argv)}from tunesmith.worker.spawned import main\nmain()"
+
+
+def _place(path: list[str], argv: list[str]) -> str:
+    return f"import sys\nsys.path[:] = {path!r}\nsys.argv[:] = {argv!r}\n"
 
 
 class Zygote:
     """Obeys the driver's orders until it is gone."""
 
-    def __init__(self, control: socket.socket, up: int, kernel: Kernel, path: list[str]) -> None:
+    def __init__(self, control: socket.socket, up: int, kernel: Kernel, forks: Forks, path: list[str]) -> None:
         self._control = control
         self._up = up
         self._kernel = kernel
+        self._forking = forks
         self._path = path
         self._host = Host()
         self._pid = os.getpid()
         self._descriptors: deque[int] = deque()
         self._buffer = b""
         self._down: dict[int, int] = {}  # slot -> reading end
+        self._channels: dict[int, PipeChannel] = {}
         self._pids: dict[int, int] = {}  # worker -> slot
         self._slots: dict[int, int] = {}  # slot -> worker
         self._killed: set[int] = set()
         self._sheet: JobSheet | None = None
-        self._job: Job | None = None
+        self._worker: Worker | None = None
         self._job_file = -1
         self._forks = True
         self._children_ended, self._wakeup = os.pipe()
@@ -72,7 +88,7 @@ class Zygote:
                         os.read(fd, 4096)
                         self._collect()
                     elif not self._obey():
-                        return self._leave()
+                        self._leave()
         finally:  # a defect of this process must not leave any other behind
             self._leave()
 
@@ -105,6 +121,7 @@ class Zygote:
             if slot in self._down:
                 os.close(self._down[slot])
             self._down[slot] = self._descriptors.popleft()
+            self._channels[slot] = PipeChannel(self._up, self._down[slot], slot)
         elif kind == wire.KILL:
             pid = self._slots.get(slot)
             if pid is not None:
@@ -124,7 +141,8 @@ class Zygote:
         try:
             # Where workers are spawned, each imports for itself; here it is tried out all the same, to fail early.
             if self._forks or not self._slots:
-                self._job = load_job(sheet, self._job_file)
+                job = load_job(sheet, self._job_file)
+                self._worker = Worker(sheet, self._host, lambda: job)
         except BaseException as error:  # noqa: BLE001 - the user's modules may raise anything
             text = "".join(str(error).splitlines(keepends=True)[-3:])[:1000]
             refused = wire.Refused(f"{type(error).__name__}: {text}", format_traceback(error)[-2000:])
@@ -150,34 +168,36 @@ class Zygote:
         self._slots[slot] = pid
 
     def _fork(self, slot: int, assignment: bytes) -> int:
-        pid = os.fork()
+        worker, channel, order = self._worker, self._channels[slot], wire.decode_assignment(assignment)
+        if worker is None:
+            raise OSError(errno.ESRCH, "no job")
+        worker.show(order.visible, order.cpu)
+        pid = self._forking.fork()
         if pid:
             return pid
         try:
             os.setsid()
-            self._kernel.die_with_parent(signal.SIGKILL)
+            self._kernel.become_worker()
             if os.getppid() != self._pid:
                 os._exit(1)
-            self._kernel.adopt_orphans()
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            set_handler(SIGCHLD, SIG_DFL)
+            set_handler(SIGTERM, SIG_DFL)
             self._control.close()
-            sheet, job = self._sheet, self._job
-            if sheet is not None and job is not None:
-                channel = PipeChannel(self._up, self._down[slot], slot)
-                Worker(channel, sheet, self._host, lambda: job).run(assignment)
+            worker.run(channel, order)
+        except BaseException:  # noqa: BLE001 - a defect of this library: told in the trial's stderr or the log
+            sys.excepthook(*sys.exc_info())
         finally:
             os._exit(1)
 
     def _spawn(self, slot: int, assignment: bytes) -> int:
         sheet = self._sheet
         if sheet is None:
-            raise OSError("no job")
+            raise OSError(errno.ESRCH, "no job")
         reader, writer = os.pipe()
         wanted = wire.decode_assignment(assignment)
         environ = {**os.environ, **trial_environment(wanted.visible, wanted.cpu, sheet.fixed)}
-        code = boot_code("tunesmith.worker.spawned", self._path, sys.argv)
+        code = worker_program(self._path, sys.argv)
         lifted = lift_descriptors([self._down[slot], self._up, self._job_file, reader])
         actions = [(os.POSIX_SPAWN_DUP2, fd, at) for at, fd in enumerate(lifted, CONTROL)]
         try:
@@ -261,8 +281,8 @@ def reason_against_fork() -> str:
     return ""
 
 
-def main() -> NoReturn:
-    """Be the zygote."""
+def main(hooks: Hooks, register: Callable[..., None]) -> NoReturn:
+    """Be the zygote. The arguments are what `tunesmith.worker.forking.RECORDING` has made."""
     os.setsid()
     kernel = Kernel()
     kernel.adopt_orphans()
@@ -277,4 +297,4 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, driver_is_gone)
     kernel.die_with_parent(signal.SIGTERM)
     faulthandler.enable()
-    Zygote(control, UP, kernel, list(sys.path)).serve()
+    Zygote(control, UP, kernel, Forks(hooks, register), list(sys.path)).serve()
