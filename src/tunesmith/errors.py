@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class TunesmithError(Exception):
@@ -80,5 +79,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("metrc", ["metric", "mode"])
     " Did you mean 'metric'?"
     """
+    from difflib import get_close_matches  # slow to import, and rarely wanted
+
     close = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""

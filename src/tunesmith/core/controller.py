@@ -72,6 +72,7 @@ class Controller:
         self._pending: deque[int] = deque()
         self._paused: dict[int, None] = {}
         self._asked = 0
+        self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
 
     # -- the two ways to fold
@@ -107,6 +108,7 @@ class Controller:
             self._fold_report(event, orders)
         elif type(event) is e.Suggested:
             self._pending.append(event.trial)
+            self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
         elif isinstance(event, e.TrialEvent):
             self._fold_trial(event, self.experiment.trials[event.trial], orders)
@@ -298,6 +300,8 @@ class Controller:
         limit = self.limits.max_concurrent
         if (limit is not None and len(self._granted) >= limit) or not (self._pending or self._paused):
             return False
+        if self._uniform and not self._pool.room(self._request):
+            return False  # the usual case: no need to ask about each trial
         number = self._scheduler.choose(_Waiting(self))
         if number is None:
             return False

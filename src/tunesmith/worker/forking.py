@@ -29,16 +29,22 @@ class Forks:
         register: the interpreter's own function.
     """
 
-    __slots__ = ("_chosen", "_hooks")
+    __slots__ = ("_chosen", "_hooks", "_needed", "_seen")
 
     def __init__(self, hooks: Hooks, register: Callable[..., None]) -> None:
         self._hooks = hooks
         self._chosen: Hooks | None = None  # while `fork` is under way: those to be run; None: all
+        self._needed: Hooks = []  # those of the first `_seen` that do more than to mend threads
+        self._seen = 0
         register(before=self._before, after_in_parent=self._after_in_parent, after_in_child=self._after_in_child)
 
     def fork(self) -> int:
         """Fork as ``os.fork`` does."""
-        self._chosen = [h for h in self._hooks if not all(f.__module__ in _ONLY_FOR_THREADS for f in h.values())]
+        if self._seen != len(self._hooks):
+            new = self._hooks[self._seen :]
+            self._needed += [h for h in new if not all(f.__module__ in _ONLY_FOR_THREADS for f in h.values())]
+            self._seen = len(self._hooks)
+        self._chosen = self._needed
         pid = os.fork()
         self._chosen = None
         return pid

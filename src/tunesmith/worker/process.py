@@ -106,7 +106,7 @@ class Worker:
         try:
             following: Assignment | None = order
             while following is not None:
-                if not self._serve(channel, following) or not self._sheet.reuse:
+                if not self.serve(channel, following) or not self._sheet.reuse:
                     break
                 following = channel.next_assignment()
             if self._seat.instance is not None:
@@ -126,7 +126,7 @@ class Worker:
                 if os.environ.get(name) != value:
                     os.environ[name] = value
 
-    def _serve(self, channel: PipeChannel, order: Assignment) -> bool:
+    def serve(self, channel: PipeChannel, order: Assignment) -> bool:
         """Run one trial from Started to its last event; False when this process must not be used again."""
         host = self._host
         try:

@@ -28,6 +28,7 @@ from tunesmith.worker.forking import RECORDING, Forks, Hooks
 from tunesmith.worker.kernel import Kernel, kill_group
 from tunesmith.worker.loading import load_job
 from tunesmith.worker.process import Host, PipeChannel, Worker, quiet_start, trial_environment
+from tunesmith.worker.rehearsal import rehearse
 from tunesmith.worker.wire import JobSheet
 
 CONTROL, UP, JOB_FILE, FIRST = 3, 4, 5, 6  # descriptors: what a new process of ours finds where
@@ -151,6 +152,8 @@ class Zygote:
         if sheet.start == "auto" and self._forks:
             why = reason_against_fork()
             self._forks = not why
+        if self._forks:
+            rehearse(sheet, self._host)
         quiet_start()
         ready = wire.Ready("fork" if self._forks else "spawn", why)
         os.write(self._up, wire.frame(wire.READY, 0, wire.encode(ready)))
