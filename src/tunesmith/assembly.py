@@ -37,6 +37,7 @@ from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
+from tunesmith.version import __version__
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
@@ -257,8 +258,6 @@ def _check_unchanged(plan: Plan, created: e.Created) -> None:
 
 
 def _new(plan: Plan, folder: Path) -> e.Created:
-    from tunesmith import __version__
-
     objective = plan.objective
     return e.Created(
         experiment_id=os.urandom(16).hex(),

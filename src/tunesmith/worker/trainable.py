@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import StorageError, TunesmithError
+from tunesmith.worker import by_value
 from tunesmith.worker.checkpoint import Sheet, read_sheet, write_sheet
 
 _STATE = "state.pkl"  # where a dict that save_checkpoint returned is kept
@@ -299,6 +300,4 @@ def _pickle(state: dict[str, Any]) -> bytes:
     try:
         return pickle.dumps(state, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle
-
-        return bytes(cloudpickle.dumps(state, protocol=5))
+        return by_value.dumps(state)
