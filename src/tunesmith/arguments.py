@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from math import isfinite
@@ -107,6 +108,30 @@ def check_resources(
     return Resources.parse(per_trial if requested is None else requested)
 
 
+def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
+    """Return `plugin` if it is an object with these methods."""
+    missing = [method for method in methods if not callable(getattr(plugin, method, None))]
+    if missing or isinstance(plugin, type):
+        hint = " Pass an instance, not the class." if isinstance(plugin, type) else ""
+        lacks = "" if isinstance(plugin, type) else f", which has no {missing[0]}()"
+        raise ArgumentError(f"{name} must be an object of that kind; got {plugin!r}{lacks}.{hint}")
+    return plugin
+
+
+def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:
+    """Return `value` if it can name a folder, or None."""
+    if value is None or (isinstance(value, (str, os.PathLike)) and str(value)):
+        return value  # type: ignore[no-any-return]  # narrowed by the line above
+    raise ArgumentError(f"{name} must be the path of a folder, a text or a Path; got {value!r}.")
+
+
+def check_function(name: str, value: Any) -> Any:
+    """Return `value` if it can be called, or None."""
+    if value is None or callable(value):
+        return value
+    raise ArgumentError(f"{name} must be a function; got {value!r}.")
+
+
 def check_executor(executor: Any) -> Executor:
     """Return the executor that a name stands for, or the object itself."""
     if isinstance(executor, str):
@@ -118,14 +143,8 @@ def check_executor(executor: Any) -> Executor:
         from tunesmith.executors.local import LocalExecutor
 
         return LocalExecutor()
-    missing = [
-        name for name in ("open", "obey", "poll", "wake", "close") if not callable(getattr(executor, name, None))
-    ]
-    if missing:
-        raise ArgumentError(
-            f"executor must be 'local', 'inline' or an executor object; {executor!r} has no {missing[0]}()."
-        )
-    return executor  # type: ignore[no-any-return]  # has every method of the protocol
+    found: Executor = check_plugin("executor", executor, ("open", "obey", "poll", "wake", "close"))
+    return found
 
 
 def check_saving(trainable: Any, checkpoint_freq: Any, *, checkpoint_at_end: Any) -> None:

@@ -58,7 +58,7 @@ class Plan(msgspec.Struct):
     stopper: Stopper | None
     resources: Resources | Callable[[dict[str, Any]], Resources]
     name: str | None
-    storage: str | Path | None
+    storage: str | os.PathLike[str] | None
     resume: bool | str
     executor: Executor
     reuse_workers: bool
@@ -80,6 +80,9 @@ def execute(plan: Plan) -> Results:
         begun = _read_created(folder)
         created = begun or _new(plan, folder)
         _check_unchanged(plan, created)
+        plan.space.check_constants()
+        plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
+        plan.scheduler.setup(plan.objective, created.seed)
         resources = _open_executor(plan, folder, created, stack)
         path = folder / DATABASE
         store = stack.enter_context(EventStore.open(path) if path.exists() else EventStore.create(path))
@@ -100,9 +103,6 @@ def _drive(
     resources: Resources,
 ) -> Interrupts:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
-    plan.space.check_constants()
-    plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
-    plan.scheduler.setup(plan.objective, created.seed)
     total = plan.searcher.total()
     controller = Controller(
         objective=plan.objective,

@@ -381,6 +381,9 @@ class LocalExecutor:
         return min(deadlines) if timeout is None else min(timeout, *deadlines)
 
     def _refused(self, refused: wire.Refused) -> None:
+        self._running.clear()  # there are no workers, and none will come that `close` could wait for
+        self._slots.clear()
+        self._free.clear()
         raise WorkerError(
             f"The trainable can't be loaded in a worker process: {refused.message}. A worker has the same search path, "
             f"working directory and arguments as this process.\n{refused.traceback}"
