@@ -121,7 +121,7 @@ def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
 def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:
     """Return `value` if it can name a folder, or None."""
     if value is None or (isinstance(value, (str, os.PathLike)) and str(value)):
-        return value  # type: ignore[no-any-return]  # narrowed by the line above
+        return value
     raise ArgumentError(f"{name} must be the path of a folder, a text or a Path; got {value!r}.")
 
 

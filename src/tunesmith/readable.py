@@ -25,9 +25,14 @@ def _fill(node: Any, path: str, values: Mapping[str, Any]) -> Any:
     if path in values:
         return codec.from_plain(values[path])
     index = values.get(path + CHOSEN)
-    if index is not None and isinstance(node, dict) and len(node) == 1:
-        (options,) = node.values()
-        return _fill(options[index], path, values)
+    if index is not None and isinstance(node, dict):
+        options = node.get("choice") or node.get("grid")
+        if isinstance(options, list):
+            return _fill_inside(options[index], path, values)
+    return _fill_inside(node, path, values)
+
+
+def _fill_inside(node: Any, path: str, values: Mapping[str, Any]) -> Any:
     if isinstance(node, dict):
         if any(key.startswith("$") for key in node):
             return codec.from_plain(node)

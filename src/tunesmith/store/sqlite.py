@@ -89,6 +89,8 @@ class EventStore:
             raise StorageError(f"There is no experiment: {path} does not exist.")
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         try:
+            if not _has_journal(path):  # all is in the database itself: read it without making any file beside it
+                return cls(path, _connect_to_read(path, f"{uri}&immutable=1"))
             try:
                 connection = _connect_to_read(path, uri)
             except sqlite3.OperationalError:  # SQLite can't make its own files there, so nobody writes either
@@ -170,6 +172,13 @@ def _connect(path: Path, durability: str) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
     return connection
+
+
+def _has_journal(path: Path) -> bool:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _connect_to_read(path: Path, uri: str) -> sqlite3.Connection:

@@ -37,7 +37,7 @@ def run_function(session: Session, config: dict[str, Any]) -> Outcome:
             return None, session.obeyed(session.latest)
         if outcome is not None:
             return session.compose(_returned(session, outcome)), session.completed()
-        if session.iteration == session.order.iteration:
+        if session.iteration == 0:  # one that goes on from its last checkpoint may have nothing left to do
             raise TunesmithError(
                 "The trainable returned without reporting anything. Call tune.report(...) with the metric in it, "
                 "or return a number or a dict of metrics."
