@@ -84,7 +84,7 @@ class Stop(WorkerCommand, frozen=True):
 class Pause(WorkerCommand, frozen=True):
     """Save the trial's state and give its resources back; by force, without saving, after `grace_s` seconds."""
 
-    grace_s: float = 60.0
+    grace_s: float = 30.0
 
 
 class Discard(Command, frozen=True):

@@ -147,6 +147,10 @@ def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
     world = World(rng, controller, trials)
     world.deliver(e.SessionOpened(1, 1, "h", 0.0, Resources(cpu=3)))
     for _ in range(3000):
+        if world.finished and controller.experiment.stop is not None:  # the user has left, and comes back
+            world.deliver(e.SessionClosed(0.0, finished=False))
+            world.finished = False
+            world.deliver(e.SessionOpened(3, 1, "h", 0.0, Resources(cpu=3)))
         if world.finished:
             break
         assert world.workers, f"nothing runs and nothing ends: {controller.experiment.counts}"
@@ -155,6 +159,9 @@ def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
         if fate == 0:
             world.workers.clear()
             world.deliver(e.SessionOpened(2, 1, "h", 0.0, Resources(cpu=3)))
+            continue
+        if fate == 1:
+            world.deliver(e.StopRequested("Ctrl-C", 0.0, resumable=True))
             continue
         event = world.act(keys[fate % len(keys)])
         world.sent.append(event)

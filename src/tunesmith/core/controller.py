@@ -36,6 +36,7 @@ class Limits(msgspec.Struct, frozen=True):
     time_budget_s: float | None = None
     keep_checkpoints: int | None = None
     stop_grace_s: float = 5.0
+    pause_grace_s: float = 30.0
 
 
 class Controller:
@@ -132,7 +133,7 @@ class Controller:
         if status is Status.STOPPING and type(event) is e.Judged:
             orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
         elif status is Status.PAUSING and type(event) is e.Judged:
-            orders.append(c.Pause(trial.number, trial.incarnation))
+            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s))
         elif not status.is_live:
             self._settle(trial, orders)
 
@@ -204,7 +205,7 @@ class Controller:
             orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
             return
         if trial.status is Status.PAUSING:
-            orders.append(c.Pause(trial.number, trial.incarnation))
+            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s))
             return
         decision = self._judge(report)
         if decision.action != "continue":

@@ -24,7 +24,7 @@ MOVES: Final[Moves] = {
     # stop and fail lead to STOPPING while a worker lives, to the end when none does; pause leads to PAUSING.
     e.Judged: {
         S.PENDING: (S.TERMINATED, S.ERROR),
-        S.STARTING: (S.STOPPING,),
+        S.STARTING: (S.STOPPING, S.PAUSING),
         S.RUNNING: (S.STOPPING, S.PAUSING),
         S.PAUSING: (S.STOPPING,),
         S.PAUSED: (S.TERMINATED, S.ERROR),
