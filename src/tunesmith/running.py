@@ -103,8 +103,8 @@ def run(
     Example:
         >>> def train(config):
         ...     return {"loss": (config["x"] - 3) ** 2}
-        >>> space = {"x": uniform(0, 10)}
-        >>> results = run(train, space, metric="loss", mode="min", num_samples=20)  # doctest: +SKIP
+        >>> space = {"x": tune.uniform(0, 10)}
+        >>> results = tune.run(train, space, metric="loss", mode="min", num_samples=20)  # doctest: +SKIP
         >>> results.best_config  # doctest: +SKIP
         {'x': 2.9517...}
     """
