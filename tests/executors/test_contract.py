@@ -1,0 +1,333 @@
+"""What every executor keeps to, seen through its protocol alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tunesmith as tune
+from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+from tunesmith.events import Completed, Failed, Lost, Paused, Reported, Started, Stopped, WorkerEvent
+from tunesmith.executors.protocol import Executor
+from tunesmith.resources import Allocation, Resources
+from tunesmith.trial import CheckpointRef
+from tunesmith.worker.job import Job
+
+PATIENCE_S = 60.0
+
+KINDS: dict[str, Callable[[], tuple[Executor, bool]]] = {
+    "inline": lambda: (tune.InlineExecutor(), False),
+    "inline, kept": lambda: (tune.InlineExecutor(), True),
+    "local": lambda: (tune.LocalExecutor(cpus=4, gpus=2), False),
+    "local, kept": lambda: (tune.LocalExecutor(cpus=4, gpus=2), True),
+    "local, spawned": lambda: (tune.LocalExecutor(cpus=4, start="spawn"), False),
+}
+
+
+class Talk:
+    """A conversation with an executor."""
+
+    def __init__(self, executor: Executor, keep: bool, path: Path) -> None:
+        self.executor, self.keep, self.path = executor, keep, path
+        self.arrived: list[WorkerEvent] = []
+        self.total = Resources()
+
+    def open(self, trainable: Any, **job: Any) -> Talk:
+        self.total = self.executor.open(
+            Job(trainable, job.pop("parameters", {}), str(self.path), "e1", "experiment", metric="loss", **job),
+            self.keep,
+        )
+        return self
+
+    def start(self, trial: int, config: Any = None, incarnation: int = 1, **rest: Any) -> None:
+        allocation = rest.pop("allocation", Allocation(Resources()))
+        folder = f"trial-{trial}"
+        self.tell(Start(trial, incarnation, f"id{trial}", f"name{trial}", folder, config or {}, allocation, **rest))
+
+    def tell(self, *commands: WorkerCommand) -> None:
+        self.executor.obey(commands)
+
+    def wait(self, kind: type[WorkerEvent] | tuple[type[WorkerEvent], ...], trial: int = 0) -> Any:
+        """Return the next event of this kind and trial; others stay."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            for event in self.arrived:
+                if isinstance(event, kind) and event.trial == trial:
+                    self.arrived.remove(event)
+                    return event
+            assert time.monotonic() < until, f"{kind} did not come; there are {self.arrived}"
+            self.arrived += self.executor.poll(1.0)
+
+    def end(self, trial: int = 0) -> Any:
+        """Answer all reports of the trial until its end and return that."""
+        while True:
+            event = self.wait((Reported, Completed, Failed, Lost, Stopped, Paused), trial)
+            if type(event) is not Reported:
+                return event
+            self.tell(Continue(trial, event.incarnation))
+
+
+@pytest.fixture(params=KINDS)
+def talk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Talk]:
+    executor, keep = KINDS[request.param]()
+    yield Talk(executor, keep, tmp_path)
+    executor.close(1.0)
+
+
+def two_reports(config: dict[str, Any]) -> None:
+    tune.report(loss=config.get("x", 0.5))
+    tune.report(loss=0.25)
+
+
+class Steps(tune.Trainable):
+    def setup(self, config: dict[str, Any]) -> None:
+        self.total = config.get("start", 0)
+
+    def step(self) -> dict[str, Any]:
+        self.total += 1
+        return {"loss": float(self.total)}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        Path(checkpoint_dir, "total").write_text(str(self.total))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        self.total = int(Path(checkpoint_dir, "total").read_text())
+
+
+def test_a_trial_starts_reports_waits_and_completes(talk: Talk) -> None:
+    talk.open(two_reports).start(0, {"x": 3.0})
+    started = talk.wait(Started)
+    assert started.incarnation == 1
+    first = talk.wait(Reported)
+    assert (first.iteration, first.metrics, first.iterations_since_restore) == (1, {"loss": 3.0}, 1)
+    assert talk.executor.poll(0) == []  # it waits for its answer
+    talk.tell(Continue(0, 1))
+    second = talk.wait(Reported)
+    assert second.iteration == 2
+    assert second.time_total_s >= first.time_total_s >= 0
+    talk.tell(Continue(0, 1))
+    assert talk.wait(Completed).incarnation == 1
+
+
+def test_a_stop_at_a_report_ends_the_trial(talk: Talk) -> None:
+    talk.open(two_reports).start(0)
+    talk.wait(Reported)
+    talk.tell(Stop(0, 1))
+    assert talk.wait((Stopped, Completed, Reported)).incarnation == 1
+    assert not any(isinstance(event, Reported) for event in talk.arrived)
+
+
+def test_a_stop_sent_ahead_is_found_at_the_next_report(talk: Talk) -> None:
+    talk.open(two_reports).start(0)
+    talk.tell(Stop(0, 1, 30.0))
+    assert type(talk.wait((Stopped, Completed))) is Stopped
+
+
+def test_orders_that_come_twice_do_nothing_the_second_time(talk: Talk) -> None:
+    talk.open(two_reports).start(0)
+    talk.start(0)
+    talk.wait(Reported)
+    talk.tell(Continue(0, 1), Continue(0, 1))
+    second = talk.wait(Reported)
+    assert second.iteration == 2
+    assert talk.executor.poll(0) == []  # the second answer was not kept for this report
+    talk.tell(Stop(0, 1), Stop(0, 1))
+    talk.wait(Stopped)
+    talk.tell(Stop(0, 1), Continue(0, 1), Pause(0, 1))
+    talk.start(1)
+    assert type(talk.end(1)) is Completed
+    assert len([event for event in talk.arrived if event.trial == 0]) == 1  # Started
+
+
+def test_orders_for_another_incarnation_are_passed_over(talk: Talk) -> None:
+    talk.open(two_reports).start(0, incarnation=3)
+    talk.wait(Reported)
+    talk.tell(Stop(0, 2), Continue(0, 2), Stop(7, 1))
+    assert talk.executor.poll(0) == []
+    talk.start(0, incarnation=2)  # an order of the past
+    talk.tell(Continue(0, 3))
+    assert talk.end().incarnation == 3
+
+
+def test_a_class_is_paused_and_goes_on_from_its_checkpoint(talk: Talk) -> None:
+    talk.open(Steps).start(0, {"start": 5})
+    talk.wait(Reported)
+    talk.tell(Continue(0, 1))
+    second = talk.wait(Reported)
+    talk.tell(Pause(0, 1))
+    paused = talk.wait(Paused)
+    assert paused.checkpoint.iteration == 2
+    assert (talk.path / paused.checkpoint.path / "total").read_text() == "7"
+    talk.start(0, {"start": 5}, 2, checkpoint=paused.checkpoint, iteration=2, time_total_s=second.time_total_s)
+    third = talk.wait(Reported)
+    assert (third.iteration, third.iterations_since_restore, third.metrics) == (3, 1, {"loss": 8.0})
+    assert third.time_total_s >= second.time_total_s
+    talk.tell(Stop(0, 2))
+    talk.wait(Stopped)
+
+
+def test_a_function_finds_the_checkpoint_that_it_goes_on_from(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        checkpoint = tune.get_checkpoint()
+        step = int(Path(checkpoint.path, "n").read_text()) if checkpoint else 0
+        Path("made").mkdir(exist_ok=True)
+        Path("made/n").write_text(str(step + 1))
+        tune.report(loss=step, checkpoint=tune.Checkpoint.from_directory("made"))
+
+    talk.open(train).start(0)
+    report = talk.wait(Reported)
+    assert report.checkpoint.iteration == 1
+    talk.tell(Pause(0, 1))
+    paused = talk.wait(Paused)
+    assert paused.checkpoint == report.checkpoint
+    talk.start(0, incarnation=2, checkpoint=paused.checkpoint, iteration=1)
+    assert talk.wait(Reported).metrics == {"loss": 1}
+    talk.tell(Continue(0, 2))
+    talk.wait(Completed)
+
+
+def test_a_checkpoint_that_is_gone_fails_the_trial_by_name(talk: Talk) -> None:
+    talk.open(Steps).start(0, checkpoint=CheckpointRef("trial-0/checkpoint_000009", 9), iteration=9)
+    failed = talk.wait(Failed)
+    assert "checkpoint_000009" in failed.failure.message
+    assert "not there" in failed.failure.message
+
+
+def test_what_is_raised_comes_with_the_users_own_lines(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=1)
+        raise RuntimeError("oh") from ValueError("the cause")
+
+    talk.open(train).start(0)
+    failed = talk.end()
+    assert (failed.failure.kind, failed.failure.message) == ("error", "RuntimeError: oh")
+    assert "the cause" in failed.failure.traceback
+    assert Path(__file__).name in failed.failure.traceback
+    talk.start(1)
+    assert type(talk.end(1)) is Failed  # the executor is as good as before
+
+
+def test_an_exit_is_told_as_such(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        raise SystemExit(3)
+
+    talk.open(train).start(0)
+    failure = talk.end().failure
+    assert failure.kind == "exit"
+    assert "sys.exit(3)" in failure.message
+
+
+def test_a_last_report_may_be_what_is_returned(talk: Talk) -> None:
+    talk.open(lambda config: 0.125).start(0)
+    report = talk.wait(Reported)
+    assert report.metrics == {"loss": 0.125}
+    talk.tell(Continue(0, 1))
+    talk.wait(Completed)
+
+
+def test_large_messages_arrive_whole(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=len(config["text"]), echo=config["text"][::-1])
+        tune.report(loss=0.0)
+
+    talk.open(train).start(0, {"text": "ab" * 500_000})
+    report = talk.wait(Reported)
+    assert report.metrics == {"loss": 1_000_000, "echo": "ba" * 500_000}
+    talk.tell(Continue(0, 1))
+    assert type(talk.end()) is Completed
+
+
+def test_a_trial_is_in_its_folder_and_the_driver_is_not(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> dict[str, Any]:
+        Path("here").touch()
+        return {"loss": 0, "cwd": str(Path.cwd())}
+
+    before = Path.cwd()
+    talk.open(train).start(0)
+    assert Path(talk.wait(Reported).metrics["cwd"]) == (talk.path / "trial-0").resolve()
+    assert (talk.path / "trial-0" / "here").exists()
+    assert Path.cwd() == before
+
+
+def test_a_trial_may_change_its_configuration_and_nobody_elses(talk: Talk) -> None:
+    shared = {"list": [1]}
+
+    def train(config: dict[str, Any]) -> float:
+        config["inner"]["list"].append(2)
+        return len(config["inner"]["list"])
+
+    talk.open(train)
+    for trial in (0, 1):
+        talk.start(trial, {"inner": shared})
+        assert talk.wait(Reported, trial).metrics == {"loss": 2}
+        talk.end(trial)
+    assert shared == {"list": [1]}
+
+
+def test_a_configuration_that_cannot_go_along_fails_its_trial_alone(talk: Talk) -> None:
+    talk.open(lambda config: 1.0)
+    talk.start(0, {"lock": threading.Lock()})
+    talk.start(1, {"fine": 1})
+    assert "lock" in talk.end(0).failure.message
+    assert type(talk.end(1)) is Completed
+
+
+def test_poll_returns_when_it_is_woken(talk: Talk) -> None:
+    talk.open(two_reports)
+    begun = time.monotonic()
+    threading.Timer(0.05, talk.executor.wake).start()
+    while talk.executor.poll(30.0):
+        pass
+    assert time.monotonic() - begun < 25
+
+
+def test_closing_ends_what_runs_and_may_be_repeated(talk: Talk) -> None:
+    talk.open(Steps).start(0)
+    talk.wait(Reported)
+    talk.tell(Continue(0, 1))
+    talk.executor.close(0.2)
+    talk.executor.close(0.2)
+
+
+def test_parameters_reach_functions_and_classes(talk: Talk) -> None:
+    def train(config: dict[str, Any], data: list[int]) -> float:
+        return float(sum(data))
+
+    talk.open(train, parameters={"data": [1, 2, 3]}).start(0)
+    assert talk.wait(Reported).metrics == {"loss": 6.0}
+
+
+def test_the_context_is_the_trials_own(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> dict[str, Any]:
+        c = tune.get_context()
+        return {
+            "loss": 0,
+            "all": [c.trial_id, c.trial_name, c.trial_number, c.experiment_name, c.trial_resources["cpu"]],
+        }
+
+    talk.open(train).start(4, allocation=Allocation(Resources(cpu=2)))
+    assert talk.wait(Reported, 4).metrics["all"] == ["id4", "name4", 4, "experiment", 2.0]
+
+
+def test_reports_of_threads_of_the_trial_are_its_own(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        workers = [threading.Thread(target=tune.report, kwargs={"loss": i}) for i in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    talk.open(train).start(0)
+    seen: Sequence[int] = []
+    for iteration in range(1, 5):
+        report = talk.wait(Reported)
+        assert report.iteration == iteration
+        seen = [*seen, report.metrics["loss"]]
+        talk.tell(Continue(0, 1))
+    assert sorted(seen) == [0, 1, 2, 3]
+    talk.wait(Completed)
