@@ -246,7 +246,7 @@ def test_big_parameters_are_shared_not_copied(talk: Talk) -> None:
         talk.start(trial)
         metrics = talk.wait(Reported, trial).metrics
         assert metrics["loss"] == 12e6
-        assert metrics["copied_kb"] < 20_000
+        assert metrics["copied_kb"] < 60_000  # the interpreter and its libraries
         talk.end(trial)
 
 

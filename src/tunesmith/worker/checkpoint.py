@@ -40,6 +40,8 @@ class Checkpoint:
         Raises:
             ArgumentError: there is no such directory.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(f"A checkpoint is made from the path of a directory, got {path!r:.200}.")
         if not Path(path).is_dir():
             raise ArgumentError(
                 f"A checkpoint is a directory, but {os.fspath(path)!r} is {_what(Path(path))}. "
