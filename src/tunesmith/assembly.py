@@ -203,8 +203,8 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
     )
-    stack.callback(plan.executor.close)
     total = plan.executor.open(job, plan.reuse_workers)
+    stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run
     if isinstance(plan.resources, Resources):
         Pool(total).check(plan.resources)
     return total

@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, Protocol
 
 from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+from tunesmith.errors import ArgumentError
 from tunesmith.events import Failed, Reported, Started, WorkerEvent
 from tunesmith.executors.machine import total
 from tunesmith.resources import Resources
@@ -48,11 +49,21 @@ class InlineExecutor:
         self._incarnations: dict[int, int] = {}
         self._seat = running.Seat()
         self._is_open = False
+        self._waker = -1
 
     # -- the protocol
 
     def open(self, job: Job, reuse_workers: bool) -> Resources:
-        """Take the job."""
+        """Take the job.
+
+        Raises:
+            ArgumentError: another run uses this executor now.
+        """
+        if self._is_open:
+            raise ArgumentError("This executor is in use by another run. Give each run of the same time its own.")
+        self._waiting.clear()
+        self._queue.clear()
+        self._incarnations.clear()
         self._job = job
         self._keep = reuse_workers
         self._host = Host()
@@ -105,8 +116,9 @@ class InlineExecutor:
                 self._run.end(grace_s)
             self._run = None
         self._seat.clear()
+        waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
+        os.close(waker)
         os.close(self._waker_reader)
-        os.close(self._waker)
 
     # -- running
 

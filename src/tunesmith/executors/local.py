@@ -95,6 +95,12 @@ class LocalExecutor:
         self._grace_s = stop_grace_s
         self.start: wire.Ready | None = None  # how workers are started, and why; known once the first one is
         self._zygote: ZygoteProcess | None = None
+        self._is_open = False
+        self._waker = -1
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin with a clean table: an executor may serve one run after another."""
         self._job_file: IO[bytes] | None = None
         self._queue: list[WorkerEvent] = []
         self._running: dict[int, _Slot] = {}
@@ -104,7 +110,6 @@ class LocalExecutor:
         self._idle: dict[str, list[_Slot]] = {}
         self._timed: set[_Slot] = set()
         self._restarts_left = 1
-        self._closed = False
 
     # -- the protocol
 
@@ -112,38 +117,28 @@ class LocalExecutor:
         """Start the zygote and send it the job.
 
         Raises:
+            ArgumentError: another run uses this executor now.
             NotPicklableError: the trainable or its parameters can't be sent to a worker.
             StorageError: the experiment's folder can't be written.
         """
+        if self._is_open:
+            raise ArgumentError("This executor is in use by another run. Give each run of the same time its own.")
+        self._forget()
         self._path = job.path
         Path(job.path).mkdir(parents=True, exist_ok=True)
         self._waker_reader, self._waker = os.pipe()
+        self._is_open = True
         os.set_blocking(self._waker_reader, False)
         os.set_blocking(self._waker, False)
         self._ooms = oom_kills()
-        self._launch()  # it comes up while the job is made into bytes
         try:
+            self._launch()  # it comes up while the job is made into bytes
             self._job_file, size, spans = pack_job(job)
+            self._sheet = self._describe(job, reuse_workers, size, spans)
+            self._send_job()
         except BaseException:
             self.close(0)
             raise
-        threads = {} if job.threads is None else {name: str(job.threads) for name in THREAD_LIMITS}
-        self._sheet = wire.JobSheet(
-            job.path,
-            job.experiment_id,
-            job.experiment_name,
-            job.checkpoint_freq,
-            job.checkpoint_at_end,
-            job.chdir,
-            job.metric,
-            reuse_workers,
-            self._start_method,
-            size,
-            spans,
-            {name: value for name, value in threads.items() if name not in os.environ},
-            [name for name in THREAD_LIMITS if name in os.environ],
-        )
-        self._send_job()
         return self._total
 
     def obey(self, commands: Sequence[WorkerCommand]) -> None:
@@ -198,22 +193,42 @@ class LocalExecutor:
 
     def close(self, grace_s: float = 5.0) -> None:
         """End every worker and its children. Those that run are told to stop and have `grace_s` seconds."""
-        if self._closed or self._zygote is None:
+        if not self._is_open:
             return
-        self._closed = True
+        self._is_open = False
         zygote = self._zygote
         try:
-            if grace_s > 0:
+            if grace_s > 0 and zygote is not None:
                 self._let_end(grace_s)
         except WorkerError:
             pass
         finally:
             self._zygote = None
-            zygote.leave()
+            if zygote is not None:
+                zygote.leave()
             if self._job_file is not None:
                 self._job_file.close()
+            waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
+            os.close(waker)
             os.close(self._waker_reader)
-            os.close(self._waker)
+
+    def _describe(self, job: Job, reuse: bool, size: int, spans: list[tuple[int, int]]) -> wire.JobSheet:
+        threads = {} if job.threads is None else {name: str(job.threads) for name in THREAD_LIMITS}
+        return wire.JobSheet(
+            job.path,
+            job.experiment_id,
+            job.experiment_name,
+            job.checkpoint_freq,
+            job.checkpoint_at_end,
+            job.chdir,
+            job.metric,
+            reuse,
+            self._start_method,
+            size,
+            spans,
+            {name: value for name, value in threads.items() if name not in os.environ},
+            [name for name in THREAD_LIMITS if name in os.environ],
+        )
 
     # -- orders
 

@@ -26,9 +26,9 @@ def pack_config(config: dict[str, Any]) -> bytes:
     Raises:
         NotPicklableError: a value can't be sent to another process.
     """
-    if all(map(_is_plain, config.values())):
-        return pickle.dumps(config, protocol=5)
     try:
+        if all(map(_is_plain, config.values())):
+            return pickle.dumps(config, protocol=5)
         with ByValue(config):
             return dumps(config)
     except Exception as error:

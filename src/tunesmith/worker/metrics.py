@@ -11,6 +11,7 @@ from tunesmith.errors import ArgumentError
 _ATOMS = frozenset({float, int, str, bool, type(None)})
 _INT_MAX = 2**63 - 1  # what a database and most decoders hold
 _DEPTH_MAX = 20
+_SUMMED = (("timesteps_this_iter", "timesteps_total"), ("episodes_this_iter", "episodes_total"))
 _REPR_MAX = 200
 _warned: set[str] = set()  # once a process is enough, whatever the trial
 
@@ -31,8 +32,10 @@ def plain(metrics: Any) -> dict[str, Any]:
         )
     result: dict[str, Any] = {}
     for name, value in metrics.items():
-        if type(name) is not str:
-            raise ArgumentError(f"The name of a reported value must be a string, got {name!r}. Use str({name!r}).")
+        if type(name) is not str or not name.isascii():
+            if not isinstance(name, str):
+                raise ArgumentError(f"The name of a reported value must be a string, got {name!r}. Use str({name!r}).")
+            name = _text(name)  # noqa: PLW2901 - the same name, plain
         kind = type(value)
         if kind is float or kind is bool or value is None:
             result[name] = value
@@ -43,8 +46,20 @@ def plain(metrics: Any) -> dict[str, Any]:
 
 def as_number(value: Any) -> float | int | None:
     """Return `value` as a number if it is one, a NumPy scalar included, else None."""
-    number = _plain(value, "", _DEPTH_MAX) if hasattr(type(value), "__float__") else None
+    if not hasattr(type(value), "__float__") or getattr(value, "ndim", 0) != 0:
+        return None
+    number = _plain(value, "", _DEPTH_MAX)
     return number if isinstance(number, (int, float)) else None
+
+
+def add_up(values: dict[str, Any], totals: dict[str, float | int]) -> None:
+    """Keep ``timesteps_total`` and ``episodes_total`` as sums of the ``..._this_iter``, unless a total is given."""
+    for step_name, total_name in _SUMMED:
+        if total_name in values:
+            if isinstance(values[total_name], (int, float)):
+                totals[total_name] = values[total_name]
+        elif step_name in values and isinstance(values[step_name], (int, float)):
+            totals[total_name] = values[total_name] = totals.get(total_name, 0) + values[step_name]
 
 
 def _plain(value: Any, name: str, depth: int) -> Any:
@@ -98,7 +113,7 @@ def _integer(value: int) -> int | float | str:
 
 
 def _text(value: str) -> str:
-    text = str(value) if type(value) is not str else value
+    text = value if type(value) is str else str.__str__(value)  # an enumeration's own str() is its member's name
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 

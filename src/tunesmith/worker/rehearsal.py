@@ -28,7 +28,10 @@ def rehearse(sheet: JobSheet, host: Host) -> None:
     job = Job(_idle, {}, stage, "", "", metric="loss", chdir=sheet.chdir)
     worker = Worker(msgspec.structs.replace(sheet, path=stage), host, lambda: job)
     order = encode(Assignment(0, 1, "0_0", "idle", "0", _PICKLED, "", 1.0, 0.0, {}, None, 0, 0.0))
-    place = os.getcwd()  # noqa: PTH109 - a string is wanted
+    try:
+        place = os.getcwd()  # noqa: PTH109 - a string is wanted
+    except OSError:  # it was deleted: this process could not go back there
+        return
     output = [os.dup(1), os.dup(2)]
     channel = _Mute()
     try:

@@ -13,7 +13,7 @@ from tunesmith.events import Completed, Failed, Paused, Reported, Stopped, Worke
 from tunesmith.trial import CheckpointRef, Failure
 from tunesmith.worker.checkpoint import Checkpoint, CheckpointShelf, Sheet, read_sheet
 from tunesmith.worker.job import Job
-from tunesmith.worker.metrics import as_number, plain
+from tunesmith.worker.metrics import add_up, as_number, plain
 
 Save: TypeAlias = Callable[[Path], None]
 
@@ -163,9 +163,7 @@ class Session:
         given = values.get("time_this_iter_s")
         if isinstance(given, (int, float)):
             took = given
-        if values:
-            self._sum(values, "timesteps")
-            self._sum(values, "episodes")
+        add_up(values, self.totals)
         iteration = self.iteration + 1
         time_since_restore = self._time_since_restore + took
         time_total = self._time_before + time_since_restore
@@ -217,16 +215,6 @@ class Session:
     def checkpoint(self) -> Checkpoint | None:
         """Return the latest checkpoint: one that was reported, or the one the trial goes on from."""
         return None if self.latest is None else self.shelf.find(self.latest)
-
-    def _sum(self, values: dict[str, Any], what: str) -> None:
-        """Keep ``<what>_total`` as the sum of ``<what>_this_iter``, unless the user gives the total."""
-        total = f"{what}_total"
-        step = values.get(f"{what}_this_iter")
-        if total in values:
-            if isinstance(values[total], (int, float)):
-                self.totals[total] = values[total]
-        elif isinstance(step, (int, float)):
-            self.totals[total] = values[total] = self.totals.get(total, 0) + step
 
     # -- the end
 

@@ -67,6 +67,7 @@ class Zygote:
         self._pids: dict[int, int] = {}  # worker -> slot
         self._slots: dict[int, int] = {}  # slot -> worker
         self._killed: set[int] = set()
+        self._helpers: frozenset[int] = frozenset()  # what importing the user's modules has started
         self._sheet: JobSheet | None = None
         self._worker: Worker | None = None
         self._job_file = -1
@@ -154,6 +155,7 @@ class Zygote:
             self._forks = not why
         if self._forks:
             rehearse(sheet, self._host)
+        self._helpers = frozenset(self._kernel.children()).difference(self._pids)
         quiet_start()
         ready = wire.Ready("fork" if self._forks else "spawn", why)
         os.write(self._up, wire.frame(wire.READY, 0, wire.encode(ready)))
@@ -226,7 +228,9 @@ class Zygote:
             if slot >= 0:
                 kill_group(pid)
             _, status, usage = os.wait4(pid, 0)
-            if slot >= 0:
+            if slot < 0:
+                self._helpers = self._helpers.difference((pid,))
+            else:
                 del self._slots[slot]
                 ended = wire.Ended(pid, status, usage.ru_maxrss, pid in self._killed)
                 self._killed.discard(pid)
@@ -239,7 +243,8 @@ class Zygote:
     def _end_orphans(self) -> None:
         """Kill the children that are no workers. They were left behind by one: while it lives, it adopts its own."""
         while True:
-            orphans = [pid for pid in self._kernel.children() if pid not in self._pids]
+            mine = self._helpers.union(self._pids) if self._helpers else self._pids
+            orphans = [pid for pid in self._kernel.children() if pid not in mine]
             if not orphans:
                 return
             for pid in orphans:
@@ -256,6 +261,7 @@ class Zygote:
             for pid in self._pids:
                 os.waitpid(pid, 0)
             self._pids.clear()
+            self._helpers = frozenset()
             self._end_orphans()
         finally:
             os._exit(0)
