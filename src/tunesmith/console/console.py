@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
-from tunesmith.console.summary import summary
+from tunesmith.console.summary import ending, summary
 from tunesmith.console.tally import Tally
-from tunesmith.console.words import configuration, counted, duration, number
+from tunesmith.console.words import clean, configuration, counted, duration, first_line, number
 from tunesmith.core.experiment import Experiment
+from tunesmith.errors import TunesmithError
 from tunesmith.objective import Objective
+from tunesmith.store.sqlite import EventStore
+from tunesmith.trial import Status
 
 if TYPE_CHECKING:
     from tunesmith.console.live import LiveTable
 
+_DATABASE = "experiment.db"
 _REFRESH_S = 0.25
+_LONGEST_REFRESH_S = 2.0
+_SHARE = 0.01  # of the run's time that drawing may take on a slow terminal
 _FIRST_LINE_S = 5.0
 _LONGEST_PAUSE_S = 120.0
 _TRIAL_PAUSE_S = 5.0
+_AFTERWARDS = {Status.TERMINATED: "its end after it was stopped", Status.PENDING: "failed, will be tried again"}
 
 
 class Console(Callback):
@@ -49,27 +56,34 @@ class Console(Callback):
         self._is_terminal = _is_terminal(stream) if is_terminal is None else is_terminal
         self._size = size
         self._live: LiveTable | None = None
+        self._started = False
         self._next = 0.0
         self._pause = _FIRST_LINE_S
+        self._unsaid: list[str] = []
         self._said: dict[int, float] = {}
-        self._shown_best = float("-inf")
+        self._said_ending = False
+        self._shown_best: e.Reported | None = None
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
         """Open the table, or say what begins."""
         if not self._verbose:
             return
         now = self._clock()
-        self._tally.start(path, experiment, total, now)
+        self._tally.start(path, experiment, total, now, _history(path) if experiment.trials else ())
+        self._started = True
         self._next = now + (_REFRESH_S if self._is_terminal else _FIRST_LINE_S)
         if not self._is_terminal:
             trials = counted(total, "trial") if total is not None else "trials without end"
-            self._print(f"Tuning {path.name}: {trials}, in {path}")
+            before = f", {self._tally.finished:,} of them ended before" if self._tally.finished else ""
+            self._print([f"Tuning {path.name}: {trials}{before}, in {path}"])
 
     def on_events(self, events: Sequence[e.Event]) -> None:
         """Fold, and show what is due."""
         if not self._verbose:
             return
         self._tally.add(events)
+        if self._tally.experiment.stop is not None and not self._said_ending:
+            self._ending()
         if self._verbose > 1:
             for event in events:
                 self._tell(event)
@@ -82,48 +96,76 @@ class Console(Callback):
 
     def on_end(self) -> None:
         """Close the table and print the summary."""
-        if not self._verbose or self._tally.began == 0.0:
+        if not self._started:
             return
+        self._started = False
         if self._is_terminal:
-            self._table().finish(self._clock())
+            self._draw(lambda table: self._flush(table).finish(self._clock()))
             return
         lines = summary(self._tally, self._clock())
-        for title, text in lines:
-            self._print(f"{title + ':' if title else '':<8}{text}")
+        self._print([*self._unsaid, *(f"{title + ':' if title else '':<9}{text}" for title, text in lines)])
+
+    def _ending(self) -> None:
+        """Say at once what the run waits for."""
+        self._said_ending = True
+        if self._is_terminal:
+            self._next = 0.0
+        elif text := ending(self._tally):
+            self._print([text])
 
     def _refresh(self) -> None:
         now = self._clock()
-        if now < self._next:
-            return
         if self._is_terminal:
-            self._next = now + _REFRESH_S
-            self._table().show(now)
+            if now >= self._next:
+                self._draw(lambda table: self._show(table, now))
             return
-        self._next = now + self._pause
-        self._pause = min(self._pause * 1.5, _LONGEST_PAUSE_S)
-        self._print(self._progress(now))
+        lines, self._unsaid = self._unsaid, []
+        if now >= self._next:
+            self._next = now + self._pause
+            self._pause = min(self._pause * 1.5, _LONGEST_PAUSE_S)
+            lines.append(self._progress(now))
+        if lines:
+            self._print(lines)
 
-    def _table(self) -> LiveTable:
+    def _draw(self, draw: Callable[[LiveTable], None]) -> None:
+        """Draw with the table; should that fail, leave the terminal and sys.stdout as they were."""
         if self._live is None:
             from tunesmith.console.live import LiveTable
 
             self._live = LiveTable(self._tally, self._stream, self._size)
-        return self._live
+        try:
+            draw(self._live)
+        except BaseException:
+            self._live.abandon()
+            self._started = False
+            raise
+
+    def _show(self, table: LiveTable, now: float) -> None:
+        before = self._clock()
+        self._flush(table).show(now)
+        after = self._clock()
+        self._next = after + min(max(_REFRESH_S, (after - before) / _SHARE), _LONGEST_REFRESH_S)
+
+    def _flush(self, table: LiveTable) -> LiveTable:
+        if self._unsaid:
+            table.print(self._unsaid)
+            self._unsaid = []
+        return table
 
     def _progress(self, now: float) -> str:
-        tally = self._tally
+        tally, best, objective = self._tally, self._tally.best, self._tally.objective
         total = f"/{tally.total:,}" if tally.total is not None else ""
         text = f"[{duration(now - tally.began)}] {tally.finished:,}{total} trials ended"
         text += "".join(f", {count:,} {name}" for name, count in tally.counts() if name in ("running", "failed"))
         left = tally.remaining_s(now)
         if left is not None:
             text += f", about {duration(left)} left"
-        if tally.best is not None and tally.objective is not None:
-            best = tally.experiment.trials[tally.best.trial]
-            text += f"; best {tally.objective.metric} {number(tally.value_of(tally.best), 6)} (trial {best.number}"
-            if tally.best_score > self._shown_best and best.values:
-                text += f": {configuration(best.values)}"
-            self._shown_best = tally.best_score
+        if best is not None and objective is not None:
+            trial = tally.experiment.trials[best.trial]
+            text += f"; best {clean(objective.metric)} {number(best.metrics[objective.metric], 6)} (trial {best.trial}"
+            if best is not self._shown_best and trial.values:
+                text += f": {configuration(trial.values)}"
+            self._shown_best = best
             text += ")"
         return text
 
@@ -132,28 +174,43 @@ class Console(Callback):
         if not isinstance(event, e.TrialEvent):
             return
         trial = self._tally.experiment.trials[event.trial]
+        text = ""
         match event:
             case e.Judged():
-                self._print(f"trial {trial.number}: {event.action}: {event.reason}")
+                text = f"{event.action}: {event.reason}"
             case e.Completed():
-                self._print(f"trial {trial.number}: ended by itself after {counted(trial.iteration, 'iteration')}")
+                text = f"ended by itself after {counted(trial.iteration, 'iteration')}"
             case e.Failed() | e.Lost():
-                self._print(f"trial {trial.number}: {trial.status.public}: {event.failure.message.splitlines()[0]}")
+                text = f"{_AFTERWARDS.get(trial.status, 'failed')}: {first_line(event.failure.message)}"
             case e.Reported() if not self._is_terminal:
                 now = self._clock()
-                if now - self._said.get(trial.number, 0.0) >= _TRIAL_PAUSE_S:
+                if now - self._said.get(trial.number, -_TRIAL_PAUSE_S) >= _TRIAL_PAUSE_S:
                     self._said[trial.number] = now
                     shown = ", ".join(f"{name}={number(value)}" for name, value in event.metrics.items())
-                    self._print(f"trial {trial.number}: iteration {event.iteration}: {shown}")
+                    text = f"iteration {event.iteration}: {shown}"
+        if text:
+            self._unsaid.append(f"trial {trial.number}: {clean(text)}")
+        if trial.status.is_final:
+            self._said.pop(trial.number, None)
 
-    def _print(self, text: str) -> None:
-        if self._live is not None:
-            self._live.print(text)
-        else:
-            print(text, file=self._stream, flush=True)
+    def _print(self, lines: Sequence[str]) -> None:
+        text = "\n".join(lines)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding), file=self._stream, flush=True)
+
+
+def _history(path: Path) -> Iterator[e.Event]:
+    """Yield what earlier sessions recorded: the experiment itself remembers no report but the last of each trial."""
+    try:
+        with EventStore.open_to_read(path / _DATABASE) as store:
+            for _, event in store.read():
+                yield event
+    except TunesmithError:
+        return  # the run itself says what is wrong with its store
 
 
 def _is_terminal(stream: TextIO) -> bool:
-    if os.environ.get("TERM") == "dumb" or "ipykernel" in sys.modules:
+    if os.environ.get("TERM", "") in ("dumb", "unknown") or "ipykernel" in sys.modules:
         return False
-    return stream.isatty()
+    encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
+    return stream.isatty() and encoding == "utf8"

@@ -1,50 +1,91 @@
-"""The last words: what won, what failed and where to look."""
+"""The last words: what won, what failed, where to look and how to go on."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from math import isfinite
+from typing import Any
 
 from tunesmith.console.tally import Tally
-from tunesmith.console.words import configuration, counted, duration, number
+from tunesmith.console.words import clean, configuration, counted, cropped, duration, number
+from tunesmith.trial import Status
 
 _FAILURES_SHOWN = 3
+_LONGEST_CONFIGURATION = 1000
 
 
 def summary(tally: Tally, now: float) -> list[tuple[str, str]]:
     """Return the summary as pairs of a short title and a text."""
-    lines: list[tuple[str, str]] = []
-    experiment, objective = tally.experiment, tally.objective
-    if tally.best is not None and objective is not None:
-        trial = experiment.trials[tally.best.trial]
-        value = number(tally.value_of(tally.best), 6)
-        lines.append(("Best", f"{objective.metric} {value}, trial {trial.number}, iteration {tally.best.iteration}"))
-        if trial.values:
-            lines.append(("", configuration(trial.values)))
-    elif objective is not None:
-        lines.append(("Best", f"no trial has reported a finite {objective.metric}"))
-    counts = ", ".join(f"{count:,} {name}" for name, count in tally.counts())
-    lines.append(("Trials", f"{counts or 'none'}, in {duration(now - tally.began)}"))
+    experiment = tally.experiment
+    lines = _best(tally)
+    counts = tally.counts()
+    text = ", ".join(f"{count:,} {name}" for name, count in counts)
+    lines.append(("Trials", f"{text or 'none'}, in {duration(now - tally.began)}"))
     lines += _failures(tally)
     if experiment.search_failure is not None:
-        lines.append(("Search", f"the searcher failed: {experiment.search_failure.message}"))
+        lines.append(("Search", f"the searcher failed: {clean(experiment.search_failure.message)}"))
+    elif experiment.exhausted is not None and experiment.exhausted.reason:
+        lines.append(("Search", clean(experiment.exhausted.reason)))
     if experiment.stop is not None:
-        lines.append(("Ended", experiment.stop.reason))
+        lines.append(("Ended", clean(experiment.stop.reason)))
     lines.append(("Folder", str(tally.path)))
-    left = any(name in ("waiting", "paused", "running") for name, _ in tally.counts())
-    if left and experiment.stop is not None:
+    if any(name in ("waiting", "paused", "running") for name, _ in counts):
         lines.append(("Go on", f'the same call with name="{tally.path.name}", resume=True'))
     return lines
 
 
+def best_line(tally: Tally) -> tuple[str, str]:
+    """Return the best value so far, empty while there is none, and what else is to be said of it."""
+    best, objective = tally.best, tally.objective
+    if objective is None:
+        return "", "no metric was named, so no trial is better than another"
+    if best is None:
+        return "", f"no {clean(objective.metric)} yet"
+    trial = tally.experiment.trials[best.trial]
+    return number(best.metrics[objective.metric], 6), f"trial {trial.number}  {configuration(trial.values)}"
+
+
+def ending(tally: Tally) -> str:
+    """Return what a run is waiting for that is to end; empty when it is not."""
+    stop = tally.experiment.stop
+    running = dict(tally.counts()).get("running", 0)
+    if stop is None or not running:
+        return ""
+    what = "saving" if stop.resumable else "stopping"
+    again = ". Ctrl-C again leaves at once; what was reported is safe" if stop.resumable else ""
+    return f"{clean(stop.reason)}: {what} {counted(running, 'trial')} at the next report{again}"
+
+
+def _best(tally: Tally) -> list[tuple[str, str]]:
+    objective, best = tally.objective, tally.best
+    if objective is None:
+        return []
+    metric = clean(objective.metric)
+    if best is None:
+        values = [tally.value(trial) for trial in tally.rows(1)]
+        said = f" (the last one is {number(values[0])})" if values and _is_not_finite(values[0]) else ""
+        return [("Best", f"no trial has reported a finite {metric}{said}")]
+    trial = tally.experiment.trials[best.trial]
+    value = number(best.metrics[objective.metric], 6)
+    lines = [("Best", f"{metric} {value}, trial {trial.number}, iteration {best.iteration}")]
+    if trial.values:
+        lines.append(("", cropped(configuration(trial.values), _LONGEST_CONFIGURATION)))
+    return lines
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not isfinite(value)
+
+
 def _failures(tally: Tally) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
+    title = "Failed" if tally.experiment.counts[Status.ERROR] else "Retried"
     for message, count in tally.failures.most_common(_FAILURES_SHOWN):
         first = tally.first_failed[message]
-        where = Path(tally.experiment.trials[first].folder) / "error.txt"
+        where = tally.path / tally.experiment.trials[first].folder / "error.txt"
         times = "" if count == 1 else f"{count:,} times, first in "
-        lines.append(("Failed" if not lines else "", f"{times}trial {first}: {message}"))
+        lines.append(("" if lines else title, f"{times}trial {first}: {message}"))
         lines.append(("", f"traceback in {where}"))
     others = len(tally.failures) - _FAILURES_SHOWN
     if others > 0:
-        lines.append(("", f"and {counted(others, 'other message')}"))
+        lines.append(("", f"and {counted(others, 'other message')}, in the trials' own error.txt"))
     return lines

@@ -2,82 +2,138 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from tunesmith import events as e
+from tunesmith.console.words import cropped, first_line
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.objective import Objective
 from tunesmith.trial import Status
 
 _LEADERS = 200  # more rows than any screen has
+_MESSAGES = 100  # different messages of failures that are told apart
+_MESSAGE_LENGTH = 300
+_TERMINATED, _ERROR = Status.TERMINATED, Status.ERROR  # looking an enumeration's members up costs more than the rest
+
+
+class _Best:
+    """A trial's best report, and the one to go back to when the trial is rolled back to its last checkpoint."""
+
+    __slots__ = ("report", "score", "stood")
+
+    def __init__(self, score: float, report: e.Reported) -> None:
+        self.score = score
+        self.report = report
+        self.stood: tuple[float, e.Reported] | None = None
 
 
 class Tally:
-    """Best values, who leads, what failed.
+    """Who leads, who runs, what failed.
 
-    `total` is the number of trials if it is known. Times are seconds since the epoch.
+    Of the trials that have ended only the best are kept, so that memory does not grow with their number.
     """
 
     def __init__(self, objective: Objective | None) -> None:
         self.objective = objective
         self.experiment = Experiment()
         self.path = Path()
-        self.total: int | None = None
         self.began = 0.0
-        self.best: e.Reported | None = None
-        self.best_score = -inf
         self.failures: Counter[str] = Counter()
         self.first_failed: dict[str, int] = {}
         self.last_failure: tuple[int, str] | None = None
-        self._leaders: dict[int, float] = {}
+        self._total: int | None = None
+        self._bests: dict[int, _Best] = {}
+        self._capacity = 2 * _LEADERS
+        self._live: dict[int, None] = {}
+        self._ended: deque[int] = deque(maxlen=_LEADERS)
         self._floor = -inf
         self._finished_before = 0
+        self._metric = "" if objective is None else objective.metric
 
-    def start(self, path: Path, experiment: Experiment, total: int | None, now: float) -> None:
-        """Begin, or go on with what an earlier session has done."""
-        self.path, self.experiment, self.total, self.began = path, experiment, total, now
-        for trial in experiment.trials:
-            if trial.last is not None:
-                self._reported(trial.last)
+    def start(
+        self, path: Path, experiment: Experiment, total: int | None, now: float, history: Iterable[e.Event] = ()
+    ) -> None:
+        """Begin, or go on after `history`; `total` is the number of trials if it is known, `now` in seconds."""
+        self.path, self.experiment, self._total, self.began = path, experiment, total, now
+        self.add(history)
+        self.last_failure = None
         self._finished_before = self.finished
 
     def add(self, events: Iterable[e.Event]) -> None:
         """Fold events that the experiment has folded already."""
         for event in events:
-            kind = type(event)
-            if kind is e.Reported:
-                self._reported(event)  # type: ignore[arg-type]  # narrowed by the line above
-            elif kind is e.Failed or kind is e.Lost:
-                self._failed(event.trial, event.failure.message)  # type: ignore[attr-defined]  # as above
-            elif kind is e.Judged and event.action == "fail":  # type: ignore[attr-defined]  # as above
-                self._failed(event.trial, event.reason)  # type: ignore[attr-defined]  # as above
+            handler = _HANDLERS.get(type(event))
+            if handler is not None:
+                handler(self, event)
 
     def _reported(self, report: e.Reported) -> None:
         if self.objective is None:
             return
-        value = report.metrics.get(self.objective.metric)
+        value = report.metrics.get(self._metric)
         if type(value) is not float and not isinstance(value, (int, float)):
             return
         score = self.objective.score_of(value)
-        if score > self.best_score:
-            self.best, self.best_score = report, score
-        if score <= self._floor or score <= self._leaders.get(report.trial, -inf):
+        known = self._bests.get(report.trial)
+        if known is None:
+            if score == -inf:
+                return
+            if len(self._bests) >= self._capacity:
+                self._prune()
+            known = self._bests[report.trial] = _Best(score, report)
+        elif score > known.score:
+            known.score, known.report = score, report
+        if report.checkpoint is not None:
+            known.stood = known.score, known.report
+
+    def _prune(self) -> None:
+        leaders = self._by_score()[:_LEADERS]
+        kept = dict.fromkeys([*leaders, *(n for n in self._live if n in self._bests)])
+        self._floor = self._bests[leaders[-1]].score
+        self._bests = {n: self._bests[n] for n in kept}
+        self._capacity = 2 * max(len(kept), _LEADERS)
+
+    def _placed(self, event: e.Placed) -> None:
+        self._live[event.trial] = None
+        best = self._bests.get(event.trial)
+        kept = event.checkpoint.iteration if event.checkpoint else 0
+        if best is None or best.report.iteration <= kept:
             return
-        self._leaders[report.trial] = score
-        if len(self._leaders) > 2 * _LEADERS:
-            kept = sorted(self._leaders.items(), key=lambda item: -item[1])[:_LEADERS]
-            self._leaders, self._floor = dict(kept), kept[-1][1]
+        if best.stood is not None and best.stood[1].iteration <= kept:
+            best.score, best.report = best.stood
+        else:
+            del self._bests[event.trial]
+
+    def _left(self, event: e.Completed | e.Stopped | e.Paused | e.Failed | e.Lost) -> None:
+        number = event.trial
+        self._live.pop(number, None)
+        status = self.experiment.trials[number].status
+        if status is _TERMINATED or status is _ERROR:
+            self._ended.append(number)
+            best = self._bests.get(number)
+            if best is not None and best.score < self._floor:
+                del self._bests[number]
+        if isinstance(event, (e.Failed, e.Lost)):
+            self._failed(number, event.failure.message)
+
+    def _judged(self, event: e.Judged) -> None:
+        if self.experiment.trials[event.trial].status.is_final and event.trial not in self._live:
+            self._ended.append(event.trial)  # it was waiting or paused
+        if event.action == "fail":
+            self._failed(event.trial, event.reason)
 
     def _failed(self, trial: int, message: str) -> None:
-        if self.experiment.trials[trial].status is Status.TERMINATED:
+        if self.experiment.trials[trial].status is _TERMINATED:
             return  # it was told to stop and its end was expected
-        line = message.strip().splitlines()[0] if message.strip() else "no message"
+        line = cropped(first_line(message), _MESSAGE_LENGTH)
+        self.last_failure = trial, line
+        if line not in self.failures and len(self.failures) >= _MESSAGES:
+            line = "other messages"
         self.failures[line] += 1
         self.first_failed.setdefault(line, trial)
-        self.last_failure = trial, line
 
     @property
     def finished(self) -> int:
@@ -85,35 +141,52 @@ class Tally:
         counts = self.experiment.counts
         return counts[Status.TERMINATED] + counts[Status.ERROR]
 
-    def score(self, trial: int) -> float | None:
-        """Return the best value of a leading trial."""
-        score = self._leaders.get(trial)
-        if score is None or self.objective is None:
+    @property
+    def total(self) -> int | None:
+        """How many trials there will be, if that is known."""
+        if self.experiment.exhausted is not None or self.experiment.search_failure is not None:
+            return len(self.experiment.trials)
+        return self._total
+
+    @property
+    def best(self) -> e.Reported | None:
+        """The best report of all that stand; of equal ones that of the first trial."""
+        if not self._bests:
             return None
-        return score if self.objective.mode == "max" else -score
+        return self._bests[min(self._bests, key=self._order)].report
+
+    def value(self, trial: TrialRecord) -> Any:
+        """Return the best value of a trial, or its last one when none is finite."""
+        if self.objective is None:
+            return None
+        best = self._bests.get(trial.number)
+        report = best.report if best is not None else trial.last
+        return None if report is None else report.metrics.get(self.objective.metric)
 
     def rows(self, limit: int) -> list[TrialRecord]:
-        """Return the trials to show: the leaders, best first, with room for some that run and do not lead yet."""
+        """Return the trials to show: best first, with room for some that run and do not lead yet."""
         trials = self.experiment.trials
-        leaders = sorted(self._leaders, key=lambda n: (-self._leaders[n], n))
-        live = [t.number for t in self._live() if t.number not in set(leaders[:limit])]
-        room = min(len(live), max(2, limit // 4)) if len(leaders) >= limit else len(live)
-        numbers = leaders[: max(limit - room, 0)] + live[:room]
-        if self.objective is None:
-            numbers = (live + [t.number for t in reversed(trials) if t.number not in set(live)][:limit])[:limit]
-        return [trials[n] for n in numbers[:limit]]
+        leaders = self._by_score()
+        live = [n for n in self._live if n < len(trials) and trials[n].status.is_live]
+        leading = set(leaders[:limit])
+        others = sorted((n for n in live if n not in leading), key=self._order)
+        room = min(len(others), max(limit - len(leaders), min(max(2, limit // 4), limit // 2)))
+        scored = sorted(
+            {*leaders[: max(limit - room, 0)], *(n for n in others[:room] if n in self._bests)}, key=self._order
+        )
+        blank = [n for n in others[:room] if n not in self._bests]
+        shown = [*scored, *blank]
+        if len(shown) < limit:
+            seen = set(shown)
+            shown += [n for n in reversed(self._ended) if n not in seen]
+        return [trials[n] for n in dict.fromkeys(shown[:limit])]
 
-    def _live(self) -> Sequence[TrialRecord]:
-        """Return trials that run, found from the newest backwards, where nearly all of them are."""
-        counts = self.experiment.counts
-        wanted = sum(counts[status] for status in Status if status.is_live)
-        found: list[TrialRecord] = []
-        for trial in reversed(self.experiment.trials):
-            if len(found) >= min(wanted, 64):
-                break
-            if trial.status.is_live:
-                found.append(trial)
-        return found[::-1]
+    def _by_score(self) -> list[int]:
+        return sorted(self._bests, key=self._order)
+
+    def _order(self, trial: int) -> tuple[float, int]:
+        best = self._bests.get(trial)
+        return (inf if best is None else -best.score, trial)
 
     def counts(self) -> list[tuple[str, int]]:
         """Return the numbers of trials by state, in the order of life, in a reader's words."""
@@ -134,12 +207,19 @@ class Tally:
     def remaining_s(self, now: float) -> float | None:
         """Estimate the seconds that are left, or None while that would be a guess."""
         done = self.finished - self._finished_before
-        if self.total is None or done < 1 or self.finished >= self.total:
+        if self.total is None or done < 1 or self.finished >= self.total or self.experiment.stop is not None:
             return None
         return (now - self.began) / done * (self.total - self.finished)
 
-    def value_of(self, report: e.Reported) -> float:
-        """Return the objective's value in a report."""
-        assert self.objective is not None
-        value: float = report.metrics[self.objective.metric]
-        return value
+
+# Functions, not bound methods: an object that refers to itself would hold the whole experiment until a collection.
+_HANDLERS: dict[type[e.Event], Callable[[Tally, Any], None]] = {
+    e.Reported: Tally._reported,
+    e.Placed: Tally._placed,
+    e.Judged: Tally._judged,
+    e.Completed: Tally._left,
+    e.Stopped: Tally._left,
+    e.Paused: Tally._left,
+    e.Failed: Tally._left,
+    e.Lost: Tally._left,
+}
