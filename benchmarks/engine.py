@@ -1,189 +1,143 @@
 """Measures the engine against the machine's own limits and against peers, all in one run, and prints a table.
 
-    python benchmarks/engine.py [--peers ray optuna] [--rounds 3] [--cpus 2] [--update]
+    python benchmarks/engine.py [--peers ray,optuna] [--rounds 3] [--cpus 2] [--only TEXT] [--json FILE] [--update]
 
-Rounds are interleaved, so that what else the machine does falls on all sides, and medians are shown. Peers need
+Every round measures every row once: the limit, ours and the peers one after another, in the opposite order every other
+round, so that what else the machine does falls on all sides. Ratios are medians of the rounds' ratios. Peers come with
 ``pip install -e ".[benchmarks]"``. ``--update`` rewrites the table in benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import os
 import platform
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
-HERE = Path(__file__).parent
+from rows import ASIDES, HERE, PEERS, ROWS, Measure, Row
+from table import Samples, page
+
 BEGIN, END = "<!-- table: python benchmarks/engine.py --update -->", "<!-- end of table -->"
+IMPORTED = """
+import sys
+before = set(sys.modules)
+import tunesmith
+names = {name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names) - {'tunesmith'}
+print(', '.join(sorted(names)))
+"""
 
 
-def script(*arguments: str) -> str:
-    """The last line of what a measuring script prints."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout.splitlines()[-1]
-
-
-def limit(what: str) -> float:
-    return float(script("limits.py", what))
-
-
-def ours(what: str) -> float:
-    return float(script("ours.py", what))
-
-
-def peer(name: str, what: str) -> float:
-    return float(script("peers.py", name, what))
-
-
-def python(code: str) -> float:
-    """Seconds that an interpreter takes for `code`: the median of several."""
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
-
-
-def until_first(*arguments: str) -> float:
-    """Seconds from the start of a process to its first result."""
-    with tempfile.TemporaryDirectory() as folder:
-        begun = time.perf_counter()
-        command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], folder]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip() == "result":
-                    took = time.perf_counter() - begun
-                    process.communicate()
-                    return took
-    raise RuntimeError(f"{' '.join(arguments)} gave no result")
-
-
-class Row(NamedTuple):
-    """A line of the table. `reach` is of ours against the limit; a rate is to be above it, a time below."""
-
-    what: str
-    unit: str
-    limit_name: str
-    limit: Callable[[], float]
-    ours: Callable[[], float]
-    reach: float
-    peers: dict[str, tuple[Callable[[], float], float | None]]
-
-
-def rows() -> list[Row]:
-    def ray(what: str, reach: float | None) -> dict[str, tuple[Callable[[], float], float | None]]:
-        return {"ray": (lambda: peer("ray", what), reach)}
-
-    return [
-        Row("trials, a fresh process each", "/s", "fork, exit, wait", lambda: limit("forks"), lambda: ours("fresh"),
-            0.70, ray("fresh", 300)),
-        Row("trials, warm workers", "/s", "pipe round trips", lambda: limit("pipes"), lambda: ours("warm"), 0.25,
-            {**ray("warm", 200), "optuna": (lambda: peer("optuna", "warm"), 50)}),
-        Row("reports, one worker", "/s", "pipe round trips", lambda: limit("pipes"), lambda: ours("reports-1"), 0.40,
-            ray("reports-1", 20)),
-        Row("reports, two workers", "/s", "pipe round trips", lambda: limit("pipes"), lambda: ours("reports-2"), 0.40,
-            ray("reports-2", 20)),
-        Row("first result", "s", "`import numpy`", lambda: python("import numpy"),
-            lambda: until_first("ours.py", "first"),
-            2.0, {"ray": (lambda: until_first("peers.py", "ray", "first"), 20)}),
-        Row("200 trials of 50 ms, fresh", "s", "two workers, ideally", lambda: 5.0, lambda: ours("makespan-fresh"),
-            1.05,
-            ray("makespan-fresh", None)),
-        Row("200 trials of 50 ms, warm", "s", "two workers, ideally", lambda: 5.0, lambda: ours("makespan-warm"),
-            1.05,
-            ray("makespan-warm", None)),
-        Row("driver's memory at its start", "MB", "60 MB", lambda: 60.0,
-            lambda: float(script("ours.py", "memory").split()[0]), 1.0, ray("memory", None)),
-        Row("driver's memory, a trial more", "B", "2 KB", lambda: 2000.0,
-            lambda: float(script("ours.py", "memory").split()[1]), 1.0, {}),
-        Row("`import tunesmith`", "s", "`import sqlite3, json`", lambda: python("import sqlite3, json"),
-            lambda: python("import tunesmith"), 2.0, {}),
-    ]  # fmt: skip
-
-
-def measure(row: Row, rounds: int, peers: list[str]) -> list[str]:
-    """Measure one row and return its cells."""
-    limits, mine, others = [], [], {name: [] for name in peers if name in row.peers}
-    for _ in range(rounds):
-        limits.append(row.limit())
-        mine.append(row.ours())
-    for name, values in others.items():
-        values.append(row.peers[name][0]())
-    low, us = statistics.median(limits), statistics.median(mine)
-    is_rate = row.unit == "/s"
-    ratio = us / low
-    met = ratio >= row.reach if is_rate else ratio <= row.reach
-    reach = f"{row.reach:.0%}" if is_rate else f"{row.reach:g}x"
-    shown = f"{ratio:.0%}" if is_rate else f"{ratio:.2f}x"
-    cells = [row.what, number(us, row.unit), f"{number(low, row.unit)} ({row.limit_name})", shown, reach]
-    cells.append("yes" if met else "**no**")
-    notes = []
-    for name, values in others.items():
-        value = statistics.median(values)
-        better = us / value if is_rate else value / us
-        wanted = row.peers[name][1]
-        asked = "" if wanted is None else f", asked {wanted:g}" + ("" if better >= wanted else ": **no**")
-        notes.append(f"{name} {number(value, row.unit)}: {better:,.3g} times better{asked}")
-    return [*cells, "; ".join(notes) or "-"]
-
-
-def number(value: float, unit: str) -> str:
-    text = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-    return f"{text}{unit}" if unit == "/s" else f"{text} {unit}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", nargs="*", default=[], choices=["ray", "optuna"])
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default="", help="ray, optuna, or both with a comma between")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--cpus", type=int, default=2, help="how many CPUs everything is tied to")
     parser.add_argument("--only", default="", help="rows whose name has this text")
-    parser.add_argument("--update", action="store_true")
+    parser.add_argument("--json", type=Path, help="a file for every figure of every round")
+    parser.add_argument("--update", action="store_true", help="rewrite the table in benchmarks/README.md")
     given = parser.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cpus])
-    lines = [
-        "| what | Tunesmith | limit | ratio | reach | met | peers |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    print("\n".join(lines), flush=True)
-    for row in rows():
-        if given.only in row.what:
-            lines.append(f"| {' | '.join(measure(row, given.rounds, given.peers))} |")
-            print(lines[-1], flush=True)
-    words = f"{given.cpus} CPUs of a {platform.machine()} machine, Linux, Python {platform.python_version()}"
-    versions = [f"{name} {version(name)}" for name in given.peers]
-    lines += ["", f"Measured {time.strftime('%Y-%m-%d')} on {words}{''.join(', ' + v for v in versions)}."]
-    print(lines[-1])
-    if given.update:
-        update("\n".join(lines))
-    shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
+    given.peers = [name for name in given.peers.split(",") if name]
+    if unknown := set(given.peers) - set(PEERS):
+        parser.error(f"--peers knows {', '.join(PEERS)}, not {', '.join(sorted(unknown))}")
+    if given.rounds < 1 or given.cpus < 1:
+        parser.error("--rounds and --cpus must be 1 or more")
+    if given.update and given.only:
+        parser.error("--update needs every row: leave --only out")
+    if importlib.util.find_spec("numpy") is None:
+        parser.error('the limit of the first result is `import numpy`: pip install -e ".[benchmarks]"')
+    return given
 
 
-def version(name: str) -> str:
-    from importlib.metadata import version as installed
+def prepare(cpus: int) -> None:
+    """Tie this process and its children to some CPUs, and compile the library, as an installed one is."""
+    there = sorted(os.sched_getaffinity(0))
+    if len(there) < cpus:
+        raise SystemExit(f"--cpus {cpus}: this process may use {len(there)}. Ask for that many or fewer.")
+    os.sched_setaffinity(0, there[:cpus])
+    spec = importlib.util.find_spec("tunesmith")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit('tunesmith is not installed: pip install -e ".[benchmarks]"')
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *spec.submodule_search_locations], check=False)
 
-    return installed(name)
+
+def attempt(measure: Measure, what: str) -> float:
+    """A figure, or NaN and a message: one failure must not cost the other rows."""
+    try:
+        return measure()
+    except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+        print(f"{what}: {error}", file=sys.stderr)
+        return float("nan")
+
+
+def sample(row: Row, peers: Sequence[str], is_turned: bool, taken: Samples) -> None:
+    """One round of a row."""
+
+    def pairs() -> None:
+        both = [(attempt(row.limit, row.limit_name), attempt(row.ours, row.what)) for _ in range(row.pairs)]
+        for name, values in zip(("limit", "ours"), zip(*both, strict=True), strict=True):
+            taken.setdefault(name, []).append(statistics.median(values))
+
+    def peer(name: str) -> None:
+        taken.setdefault(name, []).append(attempt(row.peers[name].measure, f"{row.what}, {name}"))
+
+    steps = [pairs, *(lambda name=name: peer(name) for name in peers if name in row.peers)]
+    for step in reversed(steps) if is_turned else steps:
+        step()
+
+
+def conditions(cpus: int, peers: Sequence[str]) -> str:
+    """The machine and the versions, in words."""
+    imported = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True).stdout
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in peers)]
+    return (
+        f"Measured {time.strftime('%Y-%m-%d')} on {cpus} CPUs of a {platform.machine()} machine with "
+        f"{os.cpu_count()}, {platform.system()}, {', '.join(versions)}.\n"
+        f"`import tunesmith` imports from other packages: {imported.strip() or 'nothing'}."
+    )
 
 
 def update(table: str) -> None:
-    page = HERE / "README.md"
-    head, rest = page.read_text().split(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}")
+    readme = HERE / "README.md"
+    head, rest = readme.read_text().split(BEGIN)
+    readme.write_text(f"{head}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}")
+
+
+def main() -> int:
+    given = arguments()
+    prepare(given.cpus)
+    there = [name for name in given.peers if importlib.util.find_spec(name) is not None]
+    missing = {name: "not installed" if name in given.peers else "not measured" for name in PEERS if name not in there}
+    rows = [row for row in ROWS if given.only in row.what]
+    taken: dict[str, Samples] = {row.what: {} for row in rows}
+    asides: Samples = {}
+    begun = time.monotonic()
+    for number in range(given.rounds):
+        for row in rows:
+            if number < row.rounds:
+                sample(row, there, number % 2 == 1, taken[row.what])
+                figures = ", ".join(f"{name} {values[-1]:.4g}" for name, values in taken[row.what].items())
+                print(f"{time.monotonic() - begun:4.0f} s, round {number + 1}: {row.what}: {figures}", file=sys.stderr)
+        for what, measure in () if given.only else ASIDES.items():
+            asides.setdefault(what, []).append(attempt(measure, what))
+    table = f"{page(rows, taken, missing, asides)}\n\n{conditions(given.cpus, there)}"
+    print(table)
+    if given.json:
+        given.json.write_text(json.dumps({"rows": taken, "asides": asides}, indent=1))
+    if given.update:
+        update(table)
+    shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
+    samples = [*asides.values(), *(values for row in taken.values() for values in row.values())]
+    return int(any(value != value for values in samples for value in values))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
