@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 HERE = Path(__file__).parent
 PEERS = {"ray": "Ray Tune", "optuna": "Optuna"}
+SCRATCH = tempfile.TemporaryDirectory(prefix="tunesmith-benchmark-", ignore_cleanup_errors=True)
 Measure: TypeAlias = Callable[[], float]
 
 
@@ -42,10 +44,14 @@ class Row(NamedTuple):
 
 
 def script(*arguments: str) -> float:
-    """The number that a measuring script prints last. It gets a temporary folder of its own."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    """The number that a measuring script prints last. It gets a folder of its own, which stays until the end.
+
+    What earlier measurements have left for the disk to do is waited for, and nothing is deleted on the way: for half a
+    minute after many files were deleted, ext4 takes five times as long to make new ones.
+    """
+    os.sync()
+    command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], tempfile.mkdtemp(dir=SCRATCH.name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
     return float(done.stdout.splitlines()[-1])
@@ -53,16 +59,16 @@ def script(*arguments: str) -> float:
 
 def until_first(*arguments: str) -> float:
     """Seconds from the start of a process to its first result."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], folder]
-        begun = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip() == "result":
-                    took = time.perf_counter() - begun
-                    process.communicate()
-                    return took
+    os.sync()
+    command = [sys.executable, str(HERE / arguments[0]), *arguments[1:], tempfile.mkdtemp(dir=SCRATCH.name)]
+    begun = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.strip() == "result":
+                took = time.perf_counter() - begun
+                process.communicate()
+                return took
     raise RuntimeError(f"{' '.join(arguments)} gave no result")
 
 

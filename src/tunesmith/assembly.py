@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from tunesmith import codec, naming
+from tunesmith import codec, naming, paths
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.asking import Asker
@@ -109,6 +109,7 @@ def _drive(
         scheduler=plan.scheduler,
         stopper=plan.stopper,
         configure=partial(_configure, plan.space),
+        record=_record,
         limits=msgspec.structs.replace(plan.limits, max_trials=total),
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
@@ -182,13 +183,20 @@ class _Namer:
             if not isinstance(name, str) or not name:
                 raise ArgumentError(f"trial_name_creator must return a name, a text; it returned {name!r}.")
         resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
-        plain = {path: codec.to_plain(value, dumps) for path, value in values.items()}
-        return e.Suggested(number, trial_id, name, naming.folder(number, name), plain, resources)
+        return e.Suggested(number, trial_id, name, naming.folder(number, name), _record(values), resources)
 
 
-def _configure(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+def _configure(space: Space, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Build a trial's configuration from what is recorded of it."""
-    return space.build({path: codec.from_plain(value, pickle.loads) for path, value in values.items()})
+    config = space.build({path: codec.from_plain(value, pickle.loads) for path, value in values.items()})
+    for path, value in overrides.items():
+        paths.put(config, path, codec.from_plain(value, pickle.loads))
+    return config
+
+
+def _record(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn values into what is recorded of them."""
+    return {path: codec.to_plain(value, dumps) for path, value in values.items()}
 
 
 def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStack) -> Resources:

@@ -58,7 +58,8 @@ class Start(WorkerCommand, frozen=True):
     """Start a worker for the trial.
 
     `folder` is the trial's folder, relative to the experiment's. `iteration` and `time_total_s` are what the trial
-    has behind it when it goes on from `checkpoint`.
+    has behind it when it goes on from `checkpoint`. With `parked` the worker of the incarnation before is in memory
+    and takes this one over; where it is gone, the answer is a Lost.
     """
 
     trial_id: str
@@ -69,10 +70,13 @@ class Start(WorkerCommand, frozen=True):
     checkpoint: CheckpointRef | None = None
     iteration: int = 0
     time_total_s: float = 0.0
+    parked: bool = False
 
 
 class Continue(WorkerCommand, frozen=True):
-    """Let ``report`` return."""
+    """Let ``report`` return; with `save`, after a checkpoint was written, where the trainable can (see Saved)."""
+
+    save: bool = False
 
 
 class Stop(WorkerCommand, frozen=True):
@@ -82,7 +86,18 @@ class Stop(WorkerCommand, frozen=True):
 
 
 class Pause(WorkerCommand, frozen=True):
-    """Save the trial's state and give its resources back; by force, without saving, after `grace_s` seconds."""
+    """Take the trial's resources back; by force, without saving, after `grace_s` seconds.
+
+    `keep` says what becomes of its state: ``park`` leaves it in memory if the executor has room and is otherwise the
+    same as ``save``, which writes a checkpoint; ``drop`` gives it up, as it is to be replaced.
+    """
+
+    grace_s: float = 30.0
+    keep: str = "save"
+
+
+class Release(WorkerCommand, frozen=True):
+    """Save the state of a parked trial and let its worker go; by force, without saving, after `grace_s` seconds."""
 
     grace_s: float = 30.0
 

@@ -106,21 +106,51 @@ class SessionClosed(Event, frozen=True):
 
 
 class Placed(WorkerEvent, frozen=True):
-    """A trial was given its resources and its worker is being started, from `checkpoint` if there is one."""
+    """A trial was given its resources and its worker is being started, from `checkpoint` if there is one.
+
+    `parked` says that its worker is there already, in memory, and goes on from where it was.
+    """
 
     allocation: Allocation
     checkpoint: CheckpointRef | None = None
+    parked: bool = False
 
 
 class Judged(TrialEvent, frozen=True):
     """A decision about a trial after its report `iteration`, or at large (`iteration` None).
 
-    `action` is ``stop``, ``pause`` or ``fail``; `reason` is a sentence a user can read. To continue is the rule and
-    is recorded only by what follows.
+    `action` is ``stop``, ``pause``, ``fail``, ``save`` (go on, but save first) or ``hold`` (the report is answered
+    later); `reason` is a sentence a user can read. To continue is the rule and is recorded only after a ``hold``.
     """
 
     action: str
     reason: str
+    iteration: int | None = None
+
+
+class Cloned(TrialEvent, frozen=True):
+    """A trial gives its own state up and goes on from `checkpoint`, which is one of the trial `donor`.
+
+    `values` and `overrides` are its new configuration (see `tunesmith.trial`), `name` its new name. What it reported
+    before stands; its iterations are counted on from the checkpoint's.
+    """
+
+    donor: int
+    checkpoint: CheckpointRef
+    values: dict[str, Any]
+    overrides: dict[str, Any]
+    name: str
+    reason: str
+    iteration: int | None = None
+
+
+class Changed(TrialEvent, frozen=True):
+    """A trial is paused and goes on with other `resources`, or a configuration with other `overrides`, or both."""
+
+    reason: str
+    resources: Resources | None = None
+    overrides: dict[str, Any] | None = None
+    name: str | None = None
     iteration: int | None = None
 
 
@@ -180,9 +210,22 @@ class Stopped(WorkerEvent, frozen=True):
 
 
 class Paused(WorkerEvent, frozen=True):
-    """The worker obeyed a Pause: its state is in `checkpoint` and its resources are free."""
+    """The worker obeyed a Pause: its state is in `checkpoint`, or `parked` in its memory; its resources are free."""
 
     checkpoint: CheckpointRef | None = None
+    parked: bool = False
+
+
+class Released(WorkerEvent, frozen=True):
+    """The worker of a parked trial has left. What `checkpoint` does not hold of its state is lost."""
+
+    checkpoint: CheckpointRef | None = None
+
+
+class Saved(WorkerEvent, frozen=True):
+    """The worker has saved the trial's state, as it was told to, and goes on."""
+
+    checkpoint: CheckpointRef
 
 
 class Failed(WorkerEvent, frozen=True):
@@ -208,11 +251,15 @@ AnyEvent: TypeAlias = (
     | SessionClosed
     | Placed
     | Judged
+    | Cloned
+    | Changed
     | Started
     | Reported
     | Completed
     | Stopped
     | Paused
+    | Released
+    | Saved
     | Failed
     | Lost
 )

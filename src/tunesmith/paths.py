@@ -8,6 +8,7 @@ written down by value.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 CHOSEN = "?"
 
@@ -31,3 +32,27 @@ def split(path: str) -> list[str]:
     if "~" not in path:
         return parts
     return [p.replace("~3", "").replace("~2", "?").replace("~1", "/").replace("~0", "~") for p in parts]
+
+
+def put(tree: Any, path: str, value: Any) -> None:
+    """Set the value at `path` in nested dicts and lists, which are changed; missing dicts are made.
+
+    >>> tree = {"model": {"layers": [1, 2]}}
+    >>> put(tree, "model/layers/1", 8)
+    >>> tree
+    {'model': {'layers': [1, 8]}}
+    """
+    *parents, last = split(path)
+    for part in parents:
+        key = _key(tree, part)
+        if isinstance(tree, dict) and key not in tree:
+            tree[key] = {}
+        tree = tree[key]
+    tree[_key(tree, last)] = value
+
+
+def _key(tree: Any, part: str) -> Any:
+    """Return the key or index that the component `part` means in `tree`."""
+    if not isinstance(tree, dict):
+        return int(part)
+    return part if part in tree else next((key for key in tree if str(key) == part), part)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith import codec
-from tunesmith.paths import CHOSEN, join
+from tunesmith.paths import CHOSEN, join, put
 
 
-def readable_config(description: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration that `values` stand for.
+def readable_config(
+    description: Any, values: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the configuration that `values`, with `overrides` put in by path, stand for.
 
     `description` is what `Space.describe` wrote. Objects appear as the text of their repr.
 
@@ -18,6 +20,8 @@ def readable_config(description: Any, values: Mapping[str, Any]) -> dict[str, An
     {'lr': 0.1, 'net': {'depth': 2}}
     """
     built: dict[str, Any] = _fill(description, "", values)
+    for path, value in (overrides or {}).items():
+        put(built, path, codec.from_plain(value))
     return built
 
 

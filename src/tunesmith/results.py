@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tunesmith.worker.checkpoint import Checkpoint
 
 DATABASE = "experiment.db"
-Configure = Callable[[Mapping[str, Any]], dict[str, Any]]
+Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
 def load(path: str | Path) -> Results:
@@ -67,7 +68,7 @@ class Trial:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration."""
-        return self._results._configure(self._record.values)
+        return self._results._configure(self._record.values, self._record.overrides)
 
     @property
     def status(self) -> str:
@@ -183,7 +184,7 @@ class Results:
         self._objective = objective
         self.experiment_id, self.name = created.experiment_id, created.name
         template = created.settings.get("space", {})
-        self._configure = self._given_configure or (lambda values: readable_config(template, values))
+        self._configure = self._given_configure or partial(readable_config, template)
         self.trials = [Trial(self, record) for record in experiment.trials]
         return self
 

@@ -57,8 +57,9 @@ class Failure(msgspec.Struct, frozen=True):
     """Why a trial failed.
 
     `kind` is one of ``error`` (the trainable raised), ``exit`` (it ended its process), ``killed`` (a signal),
-    ``memory`` (killed by the kernel for memory), ``lost`` (its worker went away with the machine), ``metric``
-    (what it reported can't be used), ``start`` (it never started).
+    ``memory`` (killed by the kernel for memory), ``lost`` (its worker went away with the machine), ``parked`` (the
+    worker that kept its state in memory is gone: not charged to the trial), ``metric`` (what it reported can't be
+    used), ``start`` (it never started).
     """
 
     kind: str

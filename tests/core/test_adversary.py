@@ -15,7 +15,7 @@ from tunesmith.core.invariants import violations
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.schedulers.fifo import FIFOScheduler
-from tunesmith.schedulers.protocol import CONTINUE, Decision
+from tunesmith.schedulers.protocol import CONTINUE, Decision, View
 from tunesmith.stoppers.rules import make_stopper
 from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure, Status
@@ -29,7 +29,7 @@ class Moody(FIFOScheduler):
     def setup(self, objective: Objective | None, seed: int) -> None:
         self.seed = seed
 
-    def judge(self, report: e.Reported) -> Decision:
+    def judge(self, report: e.Reported, view: View) -> Decision:
         draw = stream(self.seed, "mood", report.trial, report.iteration, report.incarnation).random()
         return Decision("stop", "mood") if draw < 0.05 else Decision("pause", "mood") if draw < 0.15 else CONTINUE
 
@@ -122,7 +122,7 @@ def make(seed: int, limits: Limits) -> Controller:
     scheduler.setup(None, seed)
     return Controller(
         objective=Objective("loss", "min"), scheduler=scheduler, stopper=make_stopper({"training_iteration": 10}),
-        configure=dict, limits=limits,
+        configure=lambda values, overrides: {**values, **overrides}, limits=limits,
     )  # fmt: skip
 
 

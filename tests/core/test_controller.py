@@ -13,11 +13,15 @@ from tunesmith.errors import IllegalMoveError
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
 from tunesmith.schedulers.fifo import FIFOScheduler
-from tunesmith.schedulers.protocol import CONTINUE, Decision
+from tunesmith.schedulers.protocol import CONTINUE, Decision, View
 from tunesmith.stoppers.rules import make_stopper
 from tunesmith.trial import CheckpointRef, Failure, Status
 
 ONE_CPU = Allocation(Resources())
+
+
+def configure(values: Any, overrides: Any) -> dict[str, Any]:
+    return {**values, **overrides}
 
 
 def suggested(trial: int, **kwargs: Any) -> e.Suggested:
@@ -42,7 +46,7 @@ def make(cpus: float = 2, *, stop: object = None, scheduler: Any = None, **limit
         objective=Objective("loss", "min"),
         scheduler=scheduler or FIFOScheduler(),
         stopper=make_stopper(stop),
-        configure=dict,
+        configure=configure,
         limits=Limits(**({"max_trials": 3} | limits)),
     )
     controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=cpus)))
@@ -68,15 +72,19 @@ class Judge(FIFOScheduler):
     """Gives the decisions it was made with, by iteration."""
 
     def __init__(self, decisions: dict[int, Decision]) -> None:
+        super().__init__()
         self.decisions = decisions
 
-    def judge(self, report: e.Reported) -> Decision:
+    def judge(self, report: e.Reported, view: View) -> Decision:
         return self.decisions.get(report.iteration, CONTINUE)
 
 
 def test_a_new_session_asks_for_trials() -> None:
     controller = Controller(
-        objective=None, scheduler=FIFOScheduler(), configure=dict, limits=Limits(max_trials=3, time_budget_s=9)
+        objective=None,
+        scheduler=FIFOScheduler(),
+        configure=configure,
+        limits=Limits(max_trials=3, time_budget_s=9),
     )
     orders = controller.step(e.SessionOpened(1, 1, "host", 50.0, Resources(cpu=2)))
     assert orders == [c.WakeAt(59.0), c.Ask(0, 3)]
@@ -293,7 +301,7 @@ def test_old_checkpoints_are_discarded() -> None:
 
 def test_a_searcher_that_depends_on_results_is_asked_only_for_what_can_start() -> None:
     controller = Controller(
-        objective=Objective("loss", "min"), scheduler=FIFOScheduler(), configure=dict, eager=False,
+        objective=Objective("loss", "min"), scheduler=FIFOScheduler(), configure=configure, eager=False,
         limits=Limits(max_trials=9),
     )  # fmt: skip
     assert controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=2))) == [c.Ask(0, 2)]

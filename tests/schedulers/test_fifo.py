@@ -1,27 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from tunesmith.events import Reported
+from tests.schedulers.world import World
 from tunesmith.schedulers.fifo import FIFOScheduler
-from tunesmith.schedulers.protocol import CONTINUE
-
-
-class Waiting:
-    def __init__(self, pending: Collection[int], paused: Collection[int], fitting: set[int]) -> None:
-        self.pending, self.paused, self.fitting = pending, paused, fitting
-
-    def fits(self, trial: int) -> bool:
-        return trial in self.fitting
+from tunesmith.trial import Status
 
 
 def test_the_first_that_fits_starts_and_paused_ones_come_last() -> None:
-    scheduler = FIFOScheduler()
-    assert scheduler.choose(Waiting([3, 1, 2], [0], {1, 2, 0})) == 1
-    assert scheduler.choose(Waiting([3], [5, 4], {4, 5})) == 5
-    assert scheduler.choose(Waiting([3], [5], set())) is None
+    world = World(FIFOScheduler(), 3, 1, lambda trial, t: {})
+    assert world.scheduler.choose(world) == 0
+    world.pending[:], world.paused = [], {2: None, 1: None}
+    assert world.scheduler.choose(world) == 2
+    world.running = {0: None}
+    assert world.scheduler.choose(world) is None
 
 
-def test_every_trial_goes_on() -> None:
-    report = Reported(0, 1, 1, {"loss": float("nan")}, 0.0, 0.0, 0.0, 0.0, 1)
-    assert FIFOScheduler().judge(report) is CONTINUE
+def test_every_trial_runs_to_its_own_end() -> None:
+    world = World(FIFOScheduler(), 7, 3, lambda trial, t: {"loss": float("nan")}, stop_at=10).run()
+    assert [(t.status, t.iteration) for t in world.trials] == [(Status.TERMINATED, 10)] * 7
+    assert world.scheduler.describe(world) == "Using FIFO scheduling algorithm."

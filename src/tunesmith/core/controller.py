@@ -8,7 +8,7 @@ an event of its own (a `Record` command), so that a replay never asks again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,11 +20,16 @@ from tunesmith.core.retention import Retention
 from tunesmith.errors import MetricError, ResourceError
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Pool, Resources
-from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler
+from tunesmith.schedulers.protocol import CONTINUE, Change, Decision, Exploit, Scheduler
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.trial import Status
 
 _AHEAD = 32  # eager suggestions are asked for in batches of this size
+_PAUSING: dict[type[e.Event], str] = {
+    e.Judged: "park",
+    e.Changed: "save",
+    e.Cloned: "drop",
+}  # what becomes of its state
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -43,7 +48,8 @@ class Controller:
     """Holds an experiment's state and decides, by its policies, what happens next.
 
     Args:
-        configure: builds a trial's configuration from its recorded values; pure.
+        configure: builds a trial's configuration from its recorded values and overrides; pure.
+        record: turns values that a scheduler made into what can be recorded.
         eager: whether the searcher may be asked ahead.
         resources: what each trial asks for unless its suggestion says otherwise.
     """
@@ -53,7 +59,8 @@ class Controller:
         *,
         objective: Objective | None,
         scheduler: Scheduler,
-        configure: Callable[[Mapping[str, Any]], dict[str, Any]],
+        configure: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]],
+        record: Callable[[Mapping[str, Any]], dict[str, Any]] = dict,
         stopper: Stopper | None = None,
         limits: Limits | None = None,
         eager: bool = True,
@@ -65,6 +72,7 @@ class Controller:
         self._scheduler = scheduler
         self._stopper = stopper
         self._configure = configure
+        self._record = record
         self._eager = eager
         self._request = resources or Resources()
         self._retention = Retention(self.limits.keep_checkpoints)
@@ -72,6 +80,8 @@ class Controller:
         self._granted: dict[int, Allocation] = {}
         self._pending: deque[int] = deque()
         self._paused: dict[int, None] = {}
+        self._parked: dict[int, None] = {}
+        self._view = _View(self)
         self._asked = 0
         self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
@@ -104,15 +114,16 @@ class Controller:
 
     def _apply(self, event: e.Event, orders: list[c.Command]) -> None:
         self.experiment.apply(event)
-        self._scheduler.apply(event)
+        trial = self.experiment.trials[event.trial] if isinstance(event, e.TrialEvent) else None
+        self._scheduler.apply(event, trial)
         if type(event) is e.Reported:
             self._fold_report(event, orders)
         elif type(event) is e.Suggested:
             self._pending.append(event.trial)
             self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
-        elif isinstance(event, e.TrialEvent):
-            self._fold_trial(event, self.experiment.trials[event.trial], orders)
+        elif isinstance(event, e.TrialEvent) and trial is not None:
+            self._fold_trial(event, trial, orders)
         elif type(event) is e.SessionOpened:
             self._fold_session(event, orders)
         elif isinstance(event, (e.Exhausted, e.SearchFailed)):
@@ -125,21 +136,34 @@ class Controller:
         if not self._eager:
             orders.append(c.Tell(event.trial, event.result(), final=False))
 
-    def _fold_trial(self, event: e.TrialEvent, trial: TrialRecord, orders: list[c.Command]) -> None:
-        if type(event) is e.Placed:
-            self._start(event, trial, orders)
+    def _fold_trial(self, event: e.TrialEvent, trial: TrialRecord, orders: list[c.Command]) -> None:  # noqa: C901 - states
+        kind, number, status = type(event), trial.number, trial.status
+        if kind is e.Placed:
+            self._start(event, trial, orders)  # type: ignore[arg-type]  # narrowed by the line above
             return
-        status = trial.status
-        if status is Status.STOPPING and type(event) is e.Judged:
-            orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
-        elif status is Status.PAUSING and type(event) is e.Judged:
-            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s))
+        if number in self._parked and not trial.parked:
+            del self._parked[number]
+            if kind is not e.Released and kind is not e.Lost:  # it is not wanted any more
+                orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
+        if status is Status.STOPPING:
+            if kind is e.Judged:
+                orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
+        elif status is Status.PAUSING:
+            if kind in _PAUSING:
+                keep = "save" if self.experiment.stop is not None else _PAUSING[kind]
+                orders.append(c.Pause(number, trial.incarnation, self.limits.pause_grace_s, keep))
         elif not status.is_live:
-            self._settle(trial, orders)
+            if number in self._granted or status.is_final:
+                self._settle(trial, orders)
+            if trial.parked and number not in self._parked:
+                self._parked[number] = None
+                if self.experiment.stop is not None:
+                    orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
 
     def _start(self, event: e.Placed, trial: TrialRecord, orders: list[c.Command]) -> None:
         number = trial.number
         self._book(number, event.allocation)
+        self._parked.pop(number, None)
         if number in self._paused:
             del self._paused[number]
         elif self._pending and self._pending[0] == number:
@@ -153,11 +177,12 @@ class Controller:
                 trial.trial_id,
                 trial.name,
                 trial.folder,
-                self._configure(trial.values),
+                self._configure(trial.values, trial.overrides),
                 event.allocation,
                 trial.checkpoint,
                 trial.iteration,
                 trial.time_total_s,
+                event.parked,
             )
         )
 
@@ -184,6 +209,7 @@ class Controller:
         self._pool = Pool(event.resources)
         running = sorted(self._granted)
         self._granted.clear()
+        self._parked.clear()
         for number in reversed(running):
             self._settle(self.experiment.trials[number], orders)
         self._asked = len(self.experiment.trials)
@@ -207,14 +233,69 @@ class Controller:
         if trial.status is Status.PAUSING:
             orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s))
             return
-        decision = self._judge(report)
-        if decision.action != "continue":
-            self._decide(e.Judged(trial.number, decision.action, decision.reason, report.iteration), orders)
+        self._carry_out(trial, self._judge(report), report.iteration, orders)
         reason = self._stopper.judge_all() if self._stopper is not None else None
         if reason:
             self._stop_all(e.StopRequested(reason, report.timestamp), orders)
-        if trial.status is Status.RUNNING:
-            orders.append(c.Continue(trial.number, trial.incarnation))
+        reviewed = self._review(orders)
+        if trial.status is Status.RUNNING and not trial.held:
+            orders.append(c.Continue(trial.number, trial.incarnation, trial.saving))
+        if reviewed or self._paused:
+            self._advance(orders)
+
+    def _carry_out(
+        self, trial: TrialRecord, decision: Decision, iteration: int | None, orders: list[c.Command]
+    ) -> None:
+        """Turn a policy's decision into a recorded fact, from which the orders follow."""
+        if type(decision) is Exploit:
+            self._exploit(trial, decision, iteration, orders)
+        elif type(decision) is Change:
+            self._change(trial, decision, iteration, orders)
+        elif decision.action != "continue" or trial.held:
+            self._decide(e.Judged(trial.number, decision.action, decision.reason, iteration), orders)
+
+    def _exploit(self, trial: TrialRecord, decision: Exploit, iteration: int | None, orders: list[c.Command]) -> None:
+        donor = self.experiment.trials[decision.donor]
+        if donor.checkpoint is None:  # there is nothing to go on from
+            self._carry_out(trial, CONTINUE, iteration, orders)
+            return
+        cloned = e.Cloned(
+            trial.number,
+            donor.number,
+            donor.checkpoint,
+            donor.values,
+            {**donor.overrides, **self._record(decision.overrides)},
+            trial.first_name + decision.suffix,
+            decision.reason,
+            iteration,
+        )
+        self._decide(cloned, orders)
+
+    def _change(self, trial: TrialRecord, decision: Change, iteration: int | None, orders: list[c.Command]) -> None:
+        overrides = decision.overrides
+        changed = e.Changed(
+            trial.number,
+            decision.reason,
+            decision.resources,
+            None if overrides is None else {**trial.overrides, **self._record(overrides)},
+            trial.first_name + decision.suffix if decision.suffix else None,
+            iteration,
+        )
+        self._uniform = self._uniform and decision.resources is None
+        self._decide(changed, orders)
+
+    def _review(self, orders: list[c.Command]) -> bool:
+        """Carry the scheduler's decisions about other trials out; return whether there were any."""
+        found = False
+        while self.experiment.stop is None and (due := self._scheduler.review(self._view)):
+            found = True
+            for number, decision in due:
+                trial = self.experiment.trials[number]
+                held = trial.held
+                self._carry_out(trial, decision, None, orders)
+                if held and not trial.held and trial.status is Status.RUNNING:
+                    orders.append(c.Continue(number, trial.incarnation, trial.saving))
+        return found
 
     def _judge(self, report: e.Reported) -> Decision:
         """Ask, in this order: is the report usable, is the trial done, does a stopper end it, does the scheduler."""
@@ -234,7 +315,7 @@ class Controller:
                 return Decision("fail", f"The stop rule raised {type(error).__name__}: {error}")
             if reason:
                 return Decision("stop", reason)
-        return self._scheduler.judge(report) if report.metrics else CONTINUE
+        return self._scheduler.judge(report, self._view) if report.metrics else CONTINUE
 
     def _result(self, report: e.Reported) -> dict[str, Any]:
         return {"trial_id": self.experiment.trials[report.trial].trial_id, **report.result()}
@@ -257,6 +338,7 @@ class Controller:
                 return
             case _:
                 pass
+        self._review(orders)
         self._advance(orders)
 
     # -- the run as a whole
@@ -275,6 +357,9 @@ class Controller:
                 self._decide(e.Judged(number, "pause", request.reason), orders)
             elif not request.resumable and status in (*running, Status.PAUSING):
                 self._decide(e.Judged(number, "stop", request.reason), orders)
+        for number in self._parked:
+            trial = self.experiment.trials[number]
+            orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
 
     def _advance(self, orders: list[c.Command]) -> None:
         """Start what can start, ask for what is wanted, and notice the end."""
@@ -282,8 +367,22 @@ class Controller:
             while self._place_one(orders):
                 pass
             self._ask(orders)
-        if not self._granted and (self.experiment.stop is not None or self._nothing_left()):
+            if not self._granted and self._is_stalled():
+                self._end_stalled(orders)
+        if self._granted or (self.experiment.stop is not None and self._parked):
+            return
+        if self.experiment.stop is not None or self._nothing_left():
             orders.append(c.Finish())
+
+    def _is_stalled(self) -> bool:
+        """Whether trials wait, nothing runs that they could wait for, and no more will come."""
+        return bool(self._pending or self._paused) and self._asked == len(self.experiment.trials) and self._closed()
+
+    def _end_stalled(self, orders: list[c.Command]) -> None:
+        name = type(self._scheduler).__name__
+        for number in sorted({*self._pending, *self._paused}):
+            reason = f"nothing else runs, and the {name} does not let it go on"
+            self._decide(e.Judged(number, "stop", reason), orders)
 
     def _nothing_left(self) -> bool:
         return not self._pending and not self._paused and self._asked == len(self.experiment.trials) and self._closed()
@@ -303,7 +402,7 @@ class Controller:
             return False
         if self._uniform and not self._pool.room(self._request):
             return False  # the usual case: no need to ask about each trial
-        number = self._scheduler.choose(_Waiting(self))
+        number = self._scheduler.choose(self._view)
         if number is None:
             return False
         trial = self.experiment.trials[number]
@@ -311,7 +410,8 @@ class Controller:
         if allocation is None:
             return False
         self._granted[number] = allocation
-        self._decide(e.Placed(number, trial.incarnation + 1, allocation, trial.checkpoint), orders)
+        placed = e.Placed(number, trial.incarnation + 1, allocation, trial.checkpoint, trial.parked)
+        self._decide(placed, orders)
         return True
 
     def _ask(self, orders: list[c.Command]) -> None:
@@ -335,13 +435,17 @@ class Controller:
         return room - len(self._pending)
 
 
-class _Waiting:
-    """The scheduler's view of the trials that could start."""
+class _View:
+    """What a scheduler may see."""
 
     __slots__ = ("_controller",)
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
+
+    @property
+    def trials(self) -> Sequence[TrialRecord]:
+        return self._controller.experiment.trials
 
     @property
     def pending(self) -> deque[int]:
@@ -351,6 +455,27 @@ class _Waiting:
     def paused(self) -> dict[int, None]:
         return self._controller._paused
 
+    @property
+    def running(self) -> dict[int, Allocation]:
+        return self._controller._granted
+
+    @property
+    def complete(self) -> bool:
+        controller = self._controller
+        return controller._closed() and controller._asked == len(controller.experiment.trials)
+
+    @property
+    def total(self) -> Resources:
+        return self._controller._pool.total
+
+    @property
+    def request(self) -> Resources:
+        return self._controller._request
+
     def fits(self, trial: int) -> bool:
         controller = self._controller
         return controller._pool.room(controller.experiment.trials[trial].resources or controller._request) > 0
+
+    def config(self, trial: int) -> dict[str, Any]:
+        record = self._controller.experiment.trials[trial]
+        return self._controller._configure(record.values, record.overrides)

@@ -10,6 +10,9 @@ from tunesmith.errors import IllegalMoveError
 from tunesmith.resources import Resources
 from tunesmith.trial import CheckpointRef, Failure, Status
 
+_STAYING = frozenset({"continue", "save", "hold"})  # what leaves a trial running
+_NOTHING: dict[str, Any] = {}  # never written to: one for all trials that have none
+
 
 class TrialRecord:
     """What is known of one trial.
@@ -17,6 +20,9 @@ class TrialRecord:
     `iteration` and `time_total_s` count the work that stands: a rollback to a checkpoint lowers them.
     `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
+    `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
+    both as recorded. `parked`: it is paused and its worker keeps its state in memory. `saving`, `held`: its worker was
+    told to save and has not answered yet; it has reported and waits for a decision.
     """
 
     __slots__ = (
@@ -24,14 +30,19 @@ class TrialRecord:
         "failing",
         "failure",
         "failures",
+        "first_name",
         "folder",
+        "held",
         "incarnation",
         "iteration",
         "last",
         "name",
         "number",
+        "overrides",
+        "parked",
         "reason",
         "resources",
+        "saving",
         "started",
         "status",
         "time_total_s",
@@ -42,14 +53,15 @@ class TrialRecord:
     def __init__(self, made: e.Suggested) -> None:
         self.number = made.trial
         self.trial_id = made.trial_id
-        self.name = made.name
+        self.name = self.first_name = made.name
         self.folder = made.folder
         self.values: dict[str, Any] = made.values
+        self.overrides: dict[str, Any] = _NOTHING
         self.resources: Resources | None = made.resources
         self.status = Status.PENDING
         self.incarnation = 0
         self.failures = 0
-        self.failing = False
+        self.failing = self.parked = self.saving = self.held = False
         self.failure: Failure | None = None
         self.reason = ""
         self.iteration = 0
@@ -83,10 +95,14 @@ class Experiment:
         if event.trial >= len(self.trials):
             return True
         trial = self.trials[event.trial]
-        if event.incarnation != trial.incarnation or not trial.status.is_live:
+        if event.incarnation != trial.incarnation or not (trial.status.is_live or trial.parked):
             return True
         if type(event) is e.Reported:
-            return event.iteration <= trial.iteration
+            return event.iteration <= trial.iteration or trial.parked
+        if type(event) is e.Saved:
+            return not trial.saving
+        if trial.parked:
+            return type(event) not in (e.Released, e.Lost)
         return type(event) is e.Started and trial.started is not None and trial.started.incarnation == trial.incarnation
 
     def apply(self, event: e.Event) -> None:
@@ -117,7 +133,7 @@ class Experiment:
             case e.SessionOpened():
                 self.session, self.closed, self.stop = event, None, None
                 for trial in self.trials:
-                    if trial.status.is_live:
+                    if trial.status.is_live or trial.parked:
                         self._session_lost(trial)
             case e.Created():
                 self.created = event
@@ -137,7 +153,8 @@ class Experiment:
     def _session_lost(self, trial: TrialRecord) -> None:
         targets = MOVES[e.SessionOpened][trial.status]
         target = targets[0]
-        if target is Status.PENDING:
+        trial.parked = trial.saving = trial.held = False
+        if target is Status.PENDING or target is Status.PAUSED:
             self._roll_back(trial)
         elif trial.failing:
             target = Status.ERROR
@@ -152,6 +169,7 @@ class Experiment:
         trial.last = event
         trial.iteration = event.iteration
         trial.time_total_s = event.time_total_s
+        trial.saving = trial.held = False
         if event.checkpoint is not None:
             trial.checkpoint = event.checkpoint
 
@@ -168,27 +186,60 @@ class Experiment:
                 raise self._refusal(trial, event)
         self._move(trial, self._target(trial, event, targets))
 
-    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:
-        """Write the event's content to the trial and choose where it leads."""
+    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:  # noqa: C901
+        """Write the event's content to the trial and choose where it leads. One case an event."""
         match event:
             case e.Placed():
                 trial.incarnation = event.incarnation
                 trial.reason = ""
                 trial.checkpoint = event.checkpoint
-                self._roll_back(trial)
+                trial.parked = trial.saving = trial.held = False
+                if not event.parked:
+                    self._roll_back(trial)
             case e.Started():
                 trial.started = event
             case e.Judged():
                 return self._judged(trial, event, targets)
+            case e.Cloned():
+                self._cloned(trial, event)
+            case e.Changed():
+                self._changed(trial, event)
+            case e.Saved():
+                trial.checkpoint, trial.saving = event.checkpoint, False
             case e.Completed() | e.Stopped() | e.Paused():
                 trial.checkpoint = event.checkpoint or trial.checkpoint
+                trial.saving = trial.held = False
                 if trial.failing:
                     return Status.ERROR
+                trial.parked = targets[0] is Status.PAUSED and isinstance(event, e.Paused) and event.parked
+            case e.Released():
+                trial.checkpoint, trial.parked = event.checkpoint or trial.checkpoint, False
+                self._roll_back(trial)
             case e.Failed() | e.Lost():
                 return self._failed(trial, event.failure, targets)
         return targets[0]
 
+    def _cloned(self, trial: TrialRecord, event: e.Cloned) -> None:
+        trial.values, trial.overrides, trial.name = event.values, event.overrides, event.name
+        trial.reason, trial.checkpoint, trial.parked, trial.held = event.reason, event.checkpoint, False, False
+        trial.iteration, trial.time_total_s = event.checkpoint.iteration, event.checkpoint.time_total_s
+        if trial.last is not None and trial.last.iteration > trial.iteration:
+            trial.last = None
+
+    def _changed(self, trial: TrialRecord, event: e.Changed) -> None:
+        trial.reason, trial.held = event.reason, False
+        trial.resources = event.resources or trial.resources
+        if event.overrides is not None:
+            trial.overrides = event.overrides
+        trial.name = event.name or trial.name
+
     def _judged(self, trial: TrialRecord, event: e.Judged, targets: tuple[Status, ...]) -> Status:
+        if event.action in _STAYING:
+            if Status.RUNNING not in targets:
+                raise self._refusal(trial, event)
+            trial.held, trial.saving = event.action == "hold", event.action == "save"
+            return Status.RUNNING
+        trial.held = False
         if event.action == "pause":
             if Status.PAUSING not in targets:
                 raise self._refusal(trial, event)
@@ -201,9 +252,16 @@ class Experiment:
             trial.failure = Failure("metric", event.reason)
         if Status.STOPPING in targets:
             return Status.STOPPING
+        trial.parked = False
         return Status.ERROR if trial.failing else Status.TERMINATED
 
     def _failed(self, trial: TrialRecord, failure: Failure, targets: tuple[Status, ...]) -> Status:
+        trial.saving = trial.held = False
+        if trial.status is Status.PAUSED or (failure.kind == "parked" and Status.PENDING in targets):
+            # What it kept in memory is gone, through no fault of its own.
+            trial.parked = False
+            self._roll_back(trial)
+            return Status.PAUSED if trial.status is Status.PAUSED else Status.PENDING
         if trial.status is Status.STOPPING and Status.TERMINATED in targets:
             return Status.ERROR if trial.failing else Status.TERMINATED
         if trial.status is Status.PAUSING and self.stop is not None:

@@ -21,19 +21,26 @@ MOVES: Final[Moves] = {
     e.Started: {S.STARTING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
     # A report that was under way when a stop or pause was sent is recorded and not judged.
     e.Reported: {S.RUNNING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
-    # stop and fail lead to STOPPING while a worker lives, to the end when none does; pause leads to PAUSING.
+    # stop and fail lead to STOPPING while a worker lives, to the end when none does; pause leads to PAUSING; save, hold
+    # and continue leave a trial RUNNING.
     e.Judged: {
         S.PENDING: (S.TERMINATED, S.ERROR),
         S.STARTING: (S.STOPPING, S.PAUSING),
-        S.RUNNING: (S.STOPPING, S.PAUSING),
+        S.RUNNING: (S.STOPPING, S.PAUSING, S.RUNNING),
         S.PAUSING: (S.STOPPING,),
         S.PAUSED: (S.TERMINATED, S.ERROR),
         S.STOPPING: (S.STOPPING,),
     },
+    # To go on from another trial's state, or with other resources, a trial has to be paused first.
+    e.Cloned: {S.PENDING: (S.PENDING,), S.RUNNING: (S.PAUSING,), S.PAUSED: (S.PAUSED,)},
+    e.Changed: {S.PENDING: (S.PENDING,), S.RUNNING: (S.PAUSING,), S.PAUSED: (S.PAUSED,)},
+    e.Saved: {S.RUNNING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
     e.Completed: {S.RUNNING: (S.TERMINATED,), S.PAUSING: (S.TERMINATED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
     # ERROR when the stop was a verdict of failure.
     e.Stopped: {S.STOPPING: (S.TERMINATED, S.ERROR)},
     e.Paused: {S.PAUSING: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
+    # The worker of a parked trial has left, as it was told to or (Lost) by itself.
+    e.Released: {S.PAUSED: (S.PAUSED,)},
     # PENDING when the trial may be tried again, else ERROR.
     e.Failed: {
         S.STARTING: (S.PENDING, S.ERROR),
@@ -46,6 +53,7 @@ MOVES: Final[Moves] = {
         S.STARTING: (S.PENDING, S.ERROR),
         S.RUNNING: (S.PENDING, S.ERROR),
         S.PAUSING: (S.PENDING, S.ERROR),
+        S.PAUSED: (S.PAUSED,),
         S.STOPPING: (S.TERMINATED, S.ERROR),
     },
     # A new driver finds no worker of the old one: what ran goes back to its last checkpoint and waits.
@@ -53,6 +61,7 @@ MOVES: Final[Moves] = {
         S.STARTING: (S.PENDING,),
         S.RUNNING: (S.PENDING,),
         S.PAUSING: (S.PENDING,),
+        S.PAUSED: (S.PAUSED,),
         S.STOPPING: (S.TERMINATED, S.ERROR),
     },
 }

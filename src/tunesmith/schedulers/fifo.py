@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from tunesmith.events import Event, Reported
-from tunesmith.objective import Objective
-from tunesmith.schedulers.protocol import CONTINUE, Decision, Waiting
+from tunesmith.schedulers.protocol import Scheduler, View
 
 
-class FIFOScheduler:
+class FIFOScheduler(Scheduler):
     """Start trials in the order in which they were made and stop none of them.
 
     >>> scheduler = FIFOScheduler()
     """
 
-    def setup(self, objective: Objective | None, seed: int) -> None:
-        """Need neither an objective nor a seed."""
+    needs_objective = False
 
-    def apply(self, event: Event) -> None:
-        """Remember nothing."""
-
-    def judge(self, report: Reported) -> Decision:
-        """Let every trial continue."""
-        return CONTINUE
-
-    def choose(self, waiting: Waiting) -> int | None:
-        """Return the first pending trial that fits, else the first paused one that fits."""
-        for trials in (waiting.pending, waiting.paused):
-            for trial in trials:
-                if waiting.fits(trial):
-                    return trial
-        return None
+    def describe(self, view: View) -> str:
+        """Return the line that users of Tune know."""
+        return "Using FIFO scheduling algorithm."
