@@ -15,7 +15,7 @@ from tunesmith.core.invariants import violations
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.schedulers.fifo import FIFOScheduler
-from tunesmith.schedulers.protocol import CONTINUE, Decision, View
+from tunesmith.schedulers.protocol import CONTINUE, Change, Decision, Exploit, View
 from tunesmith.stoppers.rules import make_stopper
 from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure, Status
@@ -24,14 +24,31 @@ FAILURE = Failure("error", "boom")
 
 
 class Moody(FIFOScheduler):
-    """Stops and pauses as a function of its seed, the trial and the iteration, so that it is the same in a replay."""
+    """Does all that a scheduler may do, as a function of its seed, the trial and the iteration."""
 
     def setup(self, objective: Objective | None, seed: int) -> None:
         self.seed = seed
 
     def judge(self, report: e.Reported, view: View) -> Decision:
         draw = stream(self.seed, "mood", report.trial, report.iteration, report.incarnation).random()
-        return Decision("stop", "mood") if draw < 0.05 else Decision("pause", "mood") if draw < 0.15 else CONTINUE
+        for share, action in ((0.05, "stop"), (0.2, "pause"), (0.25, "save"), (0.35, "hold")):
+            if draw < share:
+                return Decision(action, "mood")
+        return self._rarely(draw, len(view.trials))
+
+    def _rarely(self, draw: float, trials: int) -> Decision:
+        if draw < 0.45:
+            donor = int(draw * 1000) % trials
+            return Exploit(reason="mood", donor=donor, overrides={"x": draw}, suffix="@perturbed[]")
+        if draw < 0.5:
+            return Change(reason="mood", resources=Resources(cpu=1 + int(draw * 1000) % 3))
+        return CONTINUE
+
+    def review(self, view: View) -> list[tuple[int, Decision]]:
+        """Decide about a trial that is held as soon as anything happens, and now and then about a paused one."""
+        held = [(n, CONTINUE) for n in view.running if view.trials[n].held]
+        parked = [n for n in view.paused if stream(self.seed, "tired", n, len(view.running)).random() < 0.1]
+        return [*held, *((n, Decision("stop", "tired of waiting")) for n in parked)]
 
 
 class World:
@@ -44,6 +61,7 @@ class World:
         self.orders: list[c.Command] = []
         self.sent: list[e.Event] = []
         self.finished = False
+        self.discarded: set[str] = set()
 
     def deliver(self, event: e.Event) -> None:
         """What the driver does, without a disk."""
@@ -55,6 +73,9 @@ class World:
             orders = self.controller.step(event)
             assert violations(self.controller) == []
             self.log.append(event)
+            self.discarded |= {order.checkpoint.path for order in orders if isinstance(order, c.Discard)}
+            needed = {trial.checkpoint.path for trial in self.controller.experiment.trials if trial.checkpoint}
+            assert not needed & self.discarded
             for order in orders:
                 if isinstance(order, c.Record):
                     self.log.append(order.event)
@@ -73,25 +94,62 @@ class World:
     def obey(self, order: c.Command) -> None:
         self.orders.append(order)
         if isinstance(order, c.Start):
+            worker = self.workers.pop((order.trial, order.incarnation - 1), None) if order.parked else None
+            gone = order.parked and (worker is None or worker["order"] is not None)
             self.workers[order.trial, order.incarnation] = {
-                "iteration": order.iteration, "at": 0, "waits": False, "order": None, "begun": False,
+                "iteration": worker["iteration"] if worker else order.iteration, "at": 0, "waits": False,
+                "order": None, "begun": False, "saves": False, "parks": False, "parked": False, "gone": gone,
             }  # fmt: skip
         elif isinstance(order, c.Finish):
             self.finished = True
-        elif isinstance(order, (c.Continue, c.Stop, c.Pause)):
+        elif isinstance(order, c.WorkerCommand):
             worker = self.workers.get((order.trial, order.incarnation))
             if worker is not None:
-                worker["waits"] = False
-                if not isinstance(order, c.Continue):
-                    worker["order"] = type(order)
+                self.tell(worker, order)
+
+    def tell(self, worker: dict[str, Any], order: c.WorkerCommand) -> None:
+        if isinstance(order, c.Continue):
+            worker["waits"], worker["saves"] = False, order.save
+        elif isinstance(order, c.Pause) and order.keep == "park" and worker["waits"] and self.rng.random() < 0.7:
+            worker["parks"] = True
+        else:
+            worker["waits"], worker["order"] = False, type(order)
+            worker["dropped"] = isinstance(order, c.Pause) and order.keep == "drop"
 
     def act(self, key: tuple[int, int]) -> e.Event:
         """Let one worker do its next thing."""
-        trial, incarnation = key
         worker = self.workers[key]
+        return self.begin_or_leave(key, worker) or self.work(key, worker)
+
+    def begin_or_leave(self, key: tuple[int, int], worker: dict[str, Any]) -> e.Event | None:
+        """Start, be parked, leave a parking place, or save on demand, when it is time for that."""
+        trial, incarnation = key
+        if worker["gone"]:
+            del self.workers[key]
+            return e.Lost(trial, incarnation, Failure("parked", "gone"))
         if not worker["begun"]:
             worker["begun"] = True
             return e.Started(trial, incarnation, 1, "h", "ip")
+        if worker["parks"]:
+            worker["parks"], worker["parked"] = False, True
+            return e.Paused(trial, incarnation, parked=True)
+        if worker["parked"]:
+            del self.workers[key]
+            saved = CheckpointRef(f"f{trial}/r{worker['iteration']}-{incarnation}", worker["iteration"])
+            if worker["order"] is c.Stop:
+                return e.Stopped(trial, incarnation)
+            if worker["order"] is c.Release or self.rng.random() < 0.5:
+                return e.Released(trial, incarnation, saved if self.rng.random() < 0.5 else None)
+            return e.Lost(trial, incarnation, Failure("parked", "killed"))
+        if worker["saves"]:
+            worker["saves"] = False
+            if self.rng.random() < 0.7:
+                n = worker["iteration"]
+                return e.Saved(trial, incarnation, CheckpointRef(f"f{trial}/s{n}-{incarnation}", n))
+        return None
+
+    def work(self, key: tuple[int, int], worker: dict[str, Any]) -> e.Event:
+        trial, incarnation = key
         deed = self.rng.choice(["report"] * 6 + ["save", "complete", "fail", "lose"])
         if deed == "lose" or worker["waits"]:
             del self.workers[key]
@@ -101,7 +159,8 @@ class World:
             del self.workers[key]
             if worker["order"] is c.Stop:
                 return e.Stopped(trial, incarnation)
-            return e.Paused(trial, incarnation, checkpoint if worker["iteration"] else None)
+            kept = checkpoint if worker["iteration"] and not worker["dropped"] else None
+            return e.Paused(trial, incarnation, kept)
         if deed == "fail":
             del self.workers[key]
             return e.Failed(trial, incarnation, FAILURE)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tunesmith as tune
-from tests.executors.test_contract import Steps, Talk, two_reports
+from tests.executors.talk import Steps, Talk, two_reports
 from tunesmith.commands import Continue, Stop
 from tunesmith.events import Completed, Failed, Lost, Reported, Started, Stopped
 from tunesmith.resources import Allocation, Resources

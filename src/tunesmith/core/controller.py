@@ -150,7 +150,7 @@ class Controller:
                 orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
         elif status is Status.PAUSING:
             if kind in _PAUSING:
-                keep = "save" if self.experiment.stop is not None else _PAUSING[kind]
+                keep = "save" if self.experiment.stop is not None and not trial.given_up else _PAUSING[kind]
                 orders.append(c.Pause(number, trial.incarnation, self.limits.pause_grace_s, keep))
         elif not status.is_live:
             if number in self._granted or status.is_final:
@@ -231,7 +231,8 @@ class Controller:
             orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
             return
         if trial.status is Status.PAUSING:
-            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s))
+            keep = "drop" if trial.given_up else "save"
+            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s, keep))
             return
         self._carry_out(trial, self._judge(report), report.iteration, orders)
         reason = self._stopper.judge_all() if self._stopper is not None else None

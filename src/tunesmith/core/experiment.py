@@ -21,8 +21,9 @@ class TrialRecord:
     `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
-    both as recorded. `parked`: it is paused and its worker keeps its state in memory. `saving`, `held`: its worker was
-    told to save and has not answered yet; it has reported and waits for a decision.
+    both as recorded. `first_name` is its name before any of that. `parked`: it is paused and its worker keeps its state
+    in memory. `saving`, `held`: its worker was told to save and has not answered yet; it has reported and waits for a
+    decision. `given_up`: what its present worker does is not wanted any more.
     """
 
     __slots__ = (
@@ -32,6 +33,7 @@ class TrialRecord:
         "failures",
         "first_name",
         "folder",
+        "given_up",
         "held",
         "incarnation",
         "iteration",
@@ -61,7 +63,7 @@ class TrialRecord:
         self.status = Status.PENDING
         self.incarnation = 0
         self.failures = 0
-        self.failing = self.parked = self.saving = self.held = False
+        self.failing = self.given_up = self.parked = self.saving = self.held = False
         self.failure: Failure | None = None
         self.reason = ""
         self.iteration = 0
@@ -98,7 +100,7 @@ class Experiment:
         if event.incarnation != trial.incarnation or not (trial.status.is_live or trial.parked):
             return True
         if type(event) is e.Reported:
-            return event.iteration <= trial.iteration or trial.parked
+            return event.iteration <= trial.iteration or trial.parked or trial.given_up
         if type(event) is e.Saved:
             return not trial.saving
         if trial.parked:
@@ -193,7 +195,7 @@ class Experiment:
                 trial.incarnation = event.incarnation
                 trial.reason = ""
                 trial.checkpoint = event.checkpoint
-                trial.parked = trial.saving = trial.held = False
+                trial.given_up = trial.parked = trial.saving = trial.held = False
                 if not event.parked:
                     self._roll_back(trial)
             case e.Started():
@@ -207,7 +209,8 @@ class Experiment:
             case e.Saved():
                 trial.checkpoint, trial.saving = event.checkpoint, False
             case e.Completed() | e.Stopped() | e.Paused():
-                trial.checkpoint = event.checkpoint or trial.checkpoint
+                if not trial.given_up:
+                    trial.checkpoint = event.checkpoint or trial.checkpoint
                 trial.saving = trial.held = False
                 if trial.failing:
                     return Status.ERROR
@@ -221,7 +224,8 @@ class Experiment:
 
     def _cloned(self, trial: TrialRecord, event: e.Cloned) -> None:
         trial.values, trial.overrides, trial.name = event.values, event.overrides, event.name
-        trial.reason, trial.checkpoint, trial.parked, trial.held = event.reason, event.checkpoint, False, False
+        trial.reason, trial.checkpoint = event.reason, event.checkpoint
+        trial.given_up, trial.parked, trial.saving, trial.held = trial.status.is_live, False, False, False
         trial.iteration, trial.time_total_s = event.checkpoint.iteration, event.checkpoint.time_total_s
         if trial.last is not None and trial.last.iteration > trial.iteration:
             trial.last = None

@@ -14,9 +14,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol
 
-from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+import msgspec
+
+from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError
-from tunesmith.events import Failed, Reported, Started, WorkerEvent
+from tunesmith.events import Failed, Lost, Paused, Released, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.executors.machine import total
 from tunesmith.resources import Resources
 from tunesmith.trial import Failure
@@ -24,14 +26,15 @@ from tunesmith.worker import running
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
 from tunesmith.worker.process import Host
-from tunesmith.worker.session import CONTINUE, PAUSE, STOP, Session
+from tunesmith.worker.session import CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP, Session
 
 
 class InlineExecutor:
     """Runs each trial in this process, so that breakpoints, prints and exceptions are where one looks for them.
 
     Only one side runs at a time: user code while `poll` is called, the rest of the library in between. Output is not
-    redirected, the environment is not changed, and a trial that does not come back can't be stopped by force.
+    redirected, the environment is not changed, and a trial that does not come back can't be stopped by force. A paused
+    trial stays in memory.
 
     Args:
         cpus: how many CPUs are said to be there; with 1, the default, trials run one after another.
@@ -47,7 +50,9 @@ class InlineExecutor:
         self._run: _Run | None = None
         self._queue: list[WorkerEvent] = []
         self._incarnations: dict[int, int] = {}
-        self._seat = running.Seat()
+        self._parked: dict[int, _Run] = {}
+        self._leaving: deque[_Run] = deque()
+        self._seats: dict[int, running.Seat] = {}
         self._is_open = False
         self._waker = -1
 
@@ -64,6 +69,8 @@ class InlineExecutor:
         self._waiting.clear()
         self._queue.clear()
         self._incarnations.clear()
+        self._parked.clear()
+        self._leaving.clear()
         self._job = job
         self._keep = reuse_workers
         self._host = Host()
@@ -83,14 +90,18 @@ class InlineExecutor:
                 continue
             run = self._run
             if run is not None and run.is_for(command):
-                run.answer(command)
+                self._tell(run, command)
+            elif command.trial in self._parked:
+                self._send_away(command)
             elif isinstance(command, (Stop, Pause)):
                 self._withdraw(command)
 
     def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
         """Let the trial go on to its next report or its end, and return that; wait only when there is none."""
         if not self._queue:
-            if self._run is None and self._waiting:
+            if self._leaving:
+                self._let_leave(self._leaving.popleft())
+            elif self._run is None and self._waiting:
                 self._begin(self._waiting.popleft())
             elif self._run is not None and self._run.may_go_on:
                 self._advance(self._run)
@@ -111,18 +122,65 @@ class InlineExecutor:
         if not self._is_open:
             return
         self._is_open = False
-        if self._run is not None:
-            with self._place(self._run):
-                self._run.end(grace_s)
-            self._run = None
-        self._seat.clear()
+        for run in (self._run, *self._parked.values(), *self._leaving):
+            if run is not None:
+                with self._place(run):
+                    run.end(grace_s)
+        self._run = None
+        for seat in self._seats.values():
+            seat.clear()
+        self._seats.clear()
         waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
         os.close(waker)
         os.close(self._waker_reader)
 
+    # -- parking
+
+    def _tell(self, run: _Run, command: WorkerCommand) -> None:
+        """Pass an order on; a trial that is paused in its report stays there, in memory."""
+        if isinstance(command, Pause) and command.keep == "park" and run.waits:
+            self._parked[command.trial], self._run = run, None
+            self._queue.append(Paused(command.trial, command.incarnation, parked=True))
+        else:
+            run.answer(command)
+
+    def _send_away(self, command: WorkerCommand) -> None:
+        """Let a parked trial save what it can, or just end; its code runs in the next `poll`."""
+        run = self._parked[command.trial]
+        if run.is_for(command) and isinstance(command, (Release, Stop)):
+            del self._parked[command.trial]
+            run.answer(command)
+            self._leaving.append(run)
+
+    def _let_leave(self, run: _Run) -> None:
+        with self._place(run):
+            event = run.advance()[-1]
+        if isinstance(event, Paused):
+            event = Released(event.trial, event.incarnation, event.checkpoint)
+        elif isinstance(event, Failed):
+            event = Lost(event.trial, event.incarnation, msgspec.structs.replace(event.failure, kind="parked"))
+        self._queue.append(event)
+
+    def _wake(self, start: Start) -> None:
+        """Let a parked trial go on as a new incarnation."""
+        run = self._parked.pop(start.trial, None)
+        if run is None:
+            story = "The trial's state is not in memory any more."
+            self._queue.append(Lost(start.trial, start.incarnation, Failure("parked", story)))
+            return
+        self._run = run
+        run.resume(start.incarnation)
+        self._queue.append(self._started(start))
+
     # -- running
 
+    def _started(self, start: Start) -> Started:
+        return Started(start.trial, start.incarnation, os.getpid(), self._host.hostname, self._host.node_ip)
+
     def _begin(self, start: Start) -> None:
+        if start.parked:
+            self._wake(start)
+            return
         folder = Path(self._job.path, start.folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -134,17 +192,19 @@ class InlineExecutor:
         resources = start.allocation.resources
         granted = {"cpu": resources.cpu, "gpu": resources.gpu, **resources.named}
         cls = _ClassRun if running.is_class(self._job.trainable) else _FunctionRun
-        self._run = cls(self._job, start, granted, config, self._seat, keep=self._keep)
-        self._queue.append(
-            Started(start.trial, start.incarnation, os.getpid(), self._host.hostname, self._host.node_ip)
-        )
+        seat = self._seats.setdefault(-1 if self._keep else start.trial, running.Seat())
+        self._run = cls(self._job, start, granted, config, seat, keep=self._keep)
+        self._queue.append(self._started(start))
 
     def _advance(self, run: _Run) -> None:
         with self._place(run):
             events = run.advance()
         self._queue += events
-        if type(events[-1]) is not Reported:
+        if not isinstance(events[-1], (Reported, Saved)):
             self._run = None
+            seat = self._seats.get(events[-1].trial)
+            if seat is not None and seat.instance is None:
+                del self._seats[events[-1].trial]
 
     @contextmanager
     def _place(self, run: _Run) -> Iterator[None]:
@@ -176,8 +236,6 @@ class InlineExecutor:
 
 
 def _never_ran(start: Start, command: Stop | Pause) -> WorkerEvent:
-    from tunesmith.events import Paused, Stopped
-
     kind = Paused if isinstance(command, Pause) else Stopped
     return kind(start.trial, start.incarnation, start.checkpoint)
 
@@ -189,6 +247,9 @@ class _Run(Protocol):
 
     @property
     def may_go_on(self) -> bool: ...
+    @property
+    def waits(self) -> bool: ...
+    def resume(self, incarnation: int) -> None: ...
     def is_for(self, command: WorkerCommand) -> bool: ...
     def answer(self, command: WorkerCommand) -> None: ...
     def advance(self) -> list[WorkerEvent]: ...
@@ -224,18 +285,25 @@ class _Conversation:
     def may_go_on(self) -> bool:
         return not self._reported or self._answer is not None
 
+    @property
+    def waits(self) -> bool:
+        return self._reported and self._answer is None
+
+    def resume(self, incarnation: int) -> None:
+        self._answer = RESUME + NUMBER.pack(incarnation)
+
     def is_for(self, command: WorkerCommand) -> bool:
-        return command.trial == self._start.trial and command.incarnation == self._start.incarnation
+        return command.trial == self._start.trial and command.incarnation == self.session.incarnation
 
     def answer(self, command: WorkerCommand) -> None:
         """Keep the answer to the report that waits; to stop or to pause may also be said ahead."""
         if isinstance(command, Continue):
-            if self._reported and self._answer is None:
-                self._answer = CONTINUE
-        elif self._answer in (None, CONTINUE):
-            self._answer = PAUSE if isinstance(command, Pause) else STOP
+            if self.waits:
+                self._answer = SAVE if command.save else CONTINUE
         elif isinstance(command, Stop):
             self._answer = STOP
+        elif self._answer in (None, CONTINUE, SAVE):
+            self._answer = DROP if isinstance(command, Pause) and command.keep == "drop" else PAUSE
 
     def _take_answer(self) -> bytes:
         answer, self._answer, self._reported = self._answer, None, False
@@ -251,12 +319,12 @@ class _ClassRun(_Conversation):
         self._begun = False
 
     def advance(self) -> list[WorkerEvent]:
-        answer = self._take_answer() if self._reported else None
+        answer = self.session.understand(self._take_answer()) if self._reported else None
         try:
             event = self._steps.send(answer)  # type: ignore[arg-type]  # the first one must be None
         except StopIteration as end:
             return [end.value]
-        self._reported = True
+        self._reported = type(event) is Reported
         return [event]
 
     def end(self, grace_s: float) -> None:

@@ -9,60 +9,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final, Literal
 
-from tunesmith.commands import Continue, Pause, Start, Stop, WorkerCommand
+import msgspec
+
+from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError, NotPicklableError, WorkerError
-from tunesmith.events import Failed, Lost, Reported, Started, WorkerEvent
+from tunesmith.events import Completed, Failed, Lost, Paused, Released, Reported, Started, Stopped, WorkerEvent
 from tunesmith.executors.deaths import explain
 from tunesmith.executors.machine import oom_kills, total
-from tunesmith.executors.pickling import pack_config, pack_job
+from tunesmith.executors.packing import assignment, job_sheet
+from tunesmith.executors.pickling import pack_job
+from tunesmith.executors.slots import Parking, Slot
 from tunesmith.executors.zygote_process import ZygoteProcess
 from tunesmith.resources import Resources
 from tunesmith.trial import Failure
 from tunesmith.worker import wire
 from tunesmith.worker.job import Job
-from tunesmith.worker.process import THREAD_LIMITS
-from tunesmith.worker.session import CONTINUE, PAUSE, STOP
+from tunesmith.worker.running import takes_new_config
+from tunesmith.worker.session import CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP
 
 _AWAITING: Final = (wire.EVENT, wire.EVENT + wire.SPILLED)  # reports of this kind wait for an answer
+_ENDS: Final = frozenset({Completed, Stopped, Paused, Failed})
 _INLINE_BYTES: Final = 16_384  # an assignment up to this size fits into a pipe that nobody reads yet
-
-
-class _Slot:
-    """A worker's place: its pipe stays, its processes and trials come and go.
-
-    `owed` counts the answers that the worker waits for; -1 when one was sent ahead. `last` is the event that the
-    worker ended its trial with, held back until its process is gone and its resources are really free.
-    """
-
-    __slots__ = (
-        "deadline",
-        "down",
-        "folder",
-        "incarnation",
-        "index",
-        "last",
-        "overdue",
-        "owed",
-        "pid",
-        "trial",
-        "visible",
-    )
-
-    def __init__(self, index: int, down: int) -> None:
-        self.index = index
-        self.down = down
-        self.pid = 0
-        self.clear()
-
-    def clear(self) -> None:
-        self.trial = -1
-        self.incarnation = 0
-        self.owed = 0
-        self.folder = ""
-        self.visible = ""
-        self.last: WorkerEvent | None = None
-        self.deadline: float | None = None
-        self.overdue = ""
 
 
 class LocalExecutor:
@@ -78,21 +45,27 @@ class LocalExecutor:
         resources: amounts of other resources, by name.
         start: ``"auto"``, ``"fork"`` or ``"spawn"``.
         stop_grace_s: how long a worker may take to leave after its trial has ended.
+        park: how many paused trials may stay in memory, each in its process and without its share of the machine.
+            Others are saved and leave. Those with GPUs always leave; so do all when the machine's memory runs short.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - a run's settings, usually by name
         self,
         cpus: float | None = None,
         gpus: int | None = None,
         resources: Mapping[str, float] | None = None,
         start: Literal["auto", "fork", "spawn"] = "auto",
         stop_grace_s: float = 5.0,
+        park: int = 32,
     ) -> None:
+        if isinstance(park, bool) or not isinstance(park, int) or park < 0:
+            raise ArgumentError(f"park must be a whole number of trials, 0 or more, got {park!r}.")
         if start not in ("auto", "fork", "spawn"):
             raise ArgumentError(f"start must be 'auto', 'fork' or 'spawn', got {start!r}.")
         self._total, self._gpu_ids = total(cpus, gpus, resources)
         self._start_method = start
         self._grace_s = stop_grace_s
+        self._park = park
         self.start: wire.Ready | None = None  # how workers are started, and why; known once the first one is
         self._zygote: ZygoteProcess | None = None
         self._is_open = False
@@ -103,12 +76,14 @@ class LocalExecutor:
         """Begin with a clean table: an executor may serve one run after another."""
         self._job_file: IO[bytes] | None = None
         self._queue: list[WorkerEvent] = []
-        self._running: dict[int, _Slot] = {}
+        self._running: dict[int, Slot] = {}
         self._incarnations: dict[int, int] = {}
-        self._slots: list[_Slot] = []
-        self._free: list[_Slot] = []
-        self._idle: dict[str, list[_Slot]] = {}
-        self._timed: set[_Slot] = set()
+        self._slots: list[Slot] = []
+        self._free: list[Slot] = []
+        self._idle: dict[str, list[Slot]] = {}
+        self._parked = Parking(self._park)
+        self._staying: dict[int, Slot] = {}  # by trial: workers that wait for their trial's next start
+        self._timed: set[Slot] = set()
         self._restarts_left = 1
 
     # -- the protocol
@@ -131,10 +106,11 @@ class LocalExecutor:
         os.set_blocking(self._waker_reader, False)
         os.set_blocking(self._waker, False)
         self._ooms = oom_kills()
+        self._takes_new_config = takes_new_config(job.trainable)
         try:
             self._launch()  # it comes up while the job is made into bytes
             self._job_file, size, spans = pack_job(job)
-            self._sheet = self._describe(job, reuse_workers, size, spans)
+            self._sheet = job_sheet(job, self._start_method, size, spans, reuse=reuse_workers)
             self._send_job()
         except BaseException:
             self.close(0)
@@ -150,14 +126,14 @@ class LocalExecutor:
                 continue
             slot = self._running.get(command.trial)
             if slot is None or slot.incarnation != command.incarnation or slot.last is not None:
-                continue
-            if kind is Continue:
+                self._to_parked(command)
+            elif kind is Continue:
                 if slot.owed > 0:
-                    self._answer(slot, CONTINUE)
+                    self._answer(slot, SAVE if command.save else CONTINUE)  # type: ignore[attr-defined]  # as above
             elif isinstance(command, Stop):
                 self._tell_to_end(slot, STOP, command.grace_s, "stop")
             elif isinstance(command, Pause):
-                self._tell_to_end(slot, PAUSE, command.grace_s, "pause")
+                self._pause(slot, command)
         if self._zygote is not None:
             self._zygote.flush()
 
@@ -212,71 +188,49 @@ class LocalExecutor:
             os.close(waker)
             os.close(self._waker_reader)
 
-    def _describe(self, job: Job, reuse: bool, size: int, spans: list[tuple[int, int]]) -> wire.JobSheet:
-        threads = {} if job.threads is None else {name: str(job.threads) for name in THREAD_LIMITS}
-        return wire.JobSheet(
-            job.path,
-            job.experiment_id,
-            job.experiment_name,
-            job.checkpoint_freq,
-            job.checkpoint_at_end,
-            job.chdir,
-            job.metric,
-            reuse,
-            self._start_method,
-            size,
-            spans,
-            {name: value for name, value in threads.items() if name not in os.environ},
-            [name for name in THREAD_LIMITS if name in os.environ],
-        )
-
     # -- orders
 
     def _begin(self, start: Start) -> None:
         if self._incarnations.get(start.trial, 0) >= start.incarnation:
             return
         self._incarnations[start.trial] = start.incarnation
-        resources = start.allocation.resources
+        if start.parked:
+            self._wake_parked(start)
+            return
         visible = ",".join([self._gpu_ids[i] for i in start.allocation.gpus]) if start.allocation.gpus else ""
         try:
-            config = pack_config(start.config)
+            order = assignment(start, visible)
         except NotPicklableError as error:
             self._queue.append(Failed(start.trial, start.incarnation, Failure("start", str(error))))
             return
-        assignment = wire.encode(
-            wire.Assignment(
-                start.trial,
-                start.incarnation,
-                start.trial_id,
-                start.name,
-                start.folder,
-                config,
-                visible,
-                resources.cpu,
-                resources.gpu,
-                resources.named,
-                start.checkpoint,
-                start.iteration,
-                start.time_total_s,
-            )
-        )
-        slot = self._seat(visible, assignment)
+        slot = self._return(start.trial, visible, order) or self._seat(visible, order)
         slot.trial = start.trial
         slot.incarnation = start.incarnation
         slot.folder = start.folder
         slot.visible = visible
         self._running[start.trial] = slot
 
-    def _seat(self, visible: str, assignment: bytes) -> _Slot:
+    def _return(self, trial: int, visible: str, order: bytes) -> Slot | None:
+        """Give the assignment to the worker that waits for this trial, if there is one that can take it."""
+        slot = self._staying.pop(trial, None)
+        if slot is None:
+            return None
+        if slot.visible == visible and len(order) <= _INLINE_BYTES:
+            self._assign(slot, order)
+            return slot
+        self._write(slot, wire.QUIT)
+        return None
+
+    def _assign(self, slot: Slot, order: bytes) -> None:
+        self._write(slot, wire.ASSIGN + wire.ASSIGNED.pack(len(order)) + order)
+
+    def _seat(self, visible: str, order: bytes) -> Slot:
         """Give the assignment to an idle worker that sees the same GPUs, or to a new one."""
         idle = self._idle.get(visible)
-        while idle:
+        if idle and len(order) <= _INLINE_BYTES:
             slot = idle.pop()
-            if len(assignment) <= _INLINE_BYTES:
-                self._write(slot, wire.ASSIGN + wire.ASSIGNED.pack(len(assignment)) + assignment)
-                return slot
-            idle.append(slot)
-            break
+            self._assign(slot, order)
+            return slot
         if self._idle:
             self._dismiss_others(visible)
         zygote = self._zygote
@@ -286,9 +240,9 @@ class LocalExecutor:
             slot = self._free.pop()
         else:
             index = len(self._slots)
-            slot = _Slot(index, zygote.open_down(index))
+            slot = Slot(index, zygote.open_down(index))
             self._slots.append(slot)
-        zygote.order(wire.START, slot.index, assignment)
+        zygote.order(wire.START, slot.index, order)
         return slot
 
     def _dismiss_others(self, visible: str) -> None:
@@ -298,7 +252,45 @@ class LocalExecutor:
                 while slots:
                     self._write(slots.pop(), wire.QUIT)
 
-    def _tell_to_end(self, slot: _Slot, answer: bytes, grace_s: float, what: str) -> None:
+    # -- pausing
+
+    def _pause(self, slot: Slot, command: Pause) -> None:
+        if command.keep == "drop":
+            slot.stays = self._takes_new_config
+            self._tell_to_end(slot, DROP, command.grace_s, "give its state up")
+        elif command.keep == "park" and self._parked.has_room(slot):
+            del self._running[slot.trial]
+            self._parked.put(slot)
+            self._queue.append(Paused(slot.trial, slot.incarnation, parked=True))
+        else:
+            self._tell_to_end(slot, PAUSE, command.grace_s, "pause")
+        surplus = self._parked.surplus()
+        if surplus is not None:
+            self._send_away(surplus, PAUSE, command.grace_s)
+
+    def _to_parked(self, command: WorkerCommand) -> None:
+        slot = self._parked.find(command.trial, command.incarnation)
+        if slot is not None and isinstance(command, (Release, Stop)):
+            self._send_away(slot, PAUSE if isinstance(command, Release) else STOP, command.grace_s)
+
+    def _send_away(self, slot: Slot, answer: bytes, grace_s: float) -> None:
+        if self._parked.leave(slot):
+            self._tell_to_end(slot, answer, grace_s, "leave")
+
+    def _wake_parked(self, start: Start) -> None:
+        """Let a parked trial go on as a new incarnation."""
+        slot = self._parked.wake(start.trial)
+        if slot is None or slot.started is None:
+            story = "The worker that kept the trial's state in memory is gone."
+            self._queue.append(Lost(start.trial, start.incarnation, Failure("parked", story)))
+            return
+        slot.incarnation = start.incarnation
+        slot.started = msgspec.structs.replace(slot.started, incarnation=start.incarnation)
+        self._running[start.trial] = slot
+        self._queue.append(slot.started)
+        self._answer(slot, RESUME + NUMBER.pack(start.incarnation))
+
+    def _tell_to_end(self, slot: Slot, answer: bytes, grace_s: float, what: str) -> None:
         deadline = time.monotonic() + grace_s
         if slot.deadline is None or deadline < slot.deadline:
             slot.deadline = deadline
@@ -307,11 +299,11 @@ class LocalExecutor:
         if slot.owed >= 0:
             self._answer(slot, answer)
 
-    def _answer(self, slot: _Slot, answer: bytes) -> None:
+    def _answer(self, slot: Slot, answer: bytes) -> None:
         slot.owed -= 1
         self._write(slot, answer)
 
-    def _write(self, slot: _Slot, data: bytes) -> None:
+    def _write(self, slot: Slot, data: bytes) -> None:
         try:
             os.write(slot.down, data)
         except OSError:  # the zygote, who holds the other end, is gone: poll will see that
@@ -338,44 +330,57 @@ class LocalExecutor:
             slot = slots[index]
             if event.trial != slot.trial or event.incarnation != slot.incarnation:
                 continue
-            if type(event) is Reported:
-                if kind in _AWAITING:
-                    slot.owed += 1
-                queue.append(event)
-            elif type(event) is Started:
-                slot.pid = event.pid
-                queue.append(event)
-            else:
+            if type(event) in _ENDS:
                 self._trial_ended(slot, event)
+                continue
+            if kind in _AWAITING and type(event) is Reported:
+                slot.owed += 1
+            elif type(event) is Started:
+                slot.started = event
+            queue.append(event)
 
-    def _trial_ended(self, slot: _Slot, event: WorkerEvent) -> None:
-        if self._sheet.reuse and type(event) is not Failed:
-            del self._running[slot.trial]
+    def _trial_ended(self, slot: Slot, event: WorkerEvent) -> None:
+        if type(event) is not Failed and (self._sheet.reuse or slot.stays):
+            trial, stays = slot.trial, slot.stays
+            self._queue.append(self._removed(slot, event))
             self._timed.discard(slot)
-            visible = slot.visible
-            slot.clear()
-            slot.visible = visible
-            self._idle.setdefault(visible, []).append(slot)
-            self._queue.append(event)
+            slot.forget_trial()
+            if stays:
+                self._staying[trial] = slot
+            else:
+                self._idle.setdefault(slot.visible, []).append(slot)
             return
         slot.last = event
         slot.deadline = time.monotonic() + self._grace_s
         self._timed.add(slot)
 
-    def _worker_gone(self, slot: _Slot, ended: wire.Ended) -> None:
+    def _removed(self, slot: Slot, event: WorkerEvent) -> WorkerEvent:
+        """Take the trial of `slot` off the lists, and return its last event, in the words that the list asks for."""
+        if not self._parked.remove(slot):
+            del self._running[slot.trial]
+            return event
+        if isinstance(event, Paused):
+            return Released(event.trial, event.incarnation, event.checkpoint)
+        if isinstance(event, (Failed, Lost)):
+            failure = msgspec.structs.replace(event.failure, kind="parked")
+            return Lost(event.trial, event.incarnation, failure)
+        return event
+
+    def _worker_gone(self, slot: Slot, ended: wire.Ended) -> None:
         self._timed.discard(slot)
         event = slot.last
         if slot.trial >= 0:
-            del self._running[slot.trial]
             if event is None:
                 overdue = slot.overdue if ended.killed else ""
                 short = oom_kills() > self._ooms
                 stderr = Path(self._path, slot.folder, "stderr")
                 failure = explain(ended, memory_was_short=short, overdue=overdue, stderr=stderr)
                 event = Lost(slot.trial, slot.incarnation, failure)
-            self._queue.append(event)
+            self._queue.append(self._removed(slot, event))
         elif slot in self._idle.get(slot.visible, ()):
             self._idle[slot.visible].remove(slot)
+        else:
+            self._staying = {trial: other for trial, other in self._staying.items() if other is not slot}
         if (slot.owed != 0 or slot.last is None) and self._zygote is not None:
             # Something may be left in its pipe that must not reach the next worker.
             slot.down = self._zygote.open_down(slot.index)
@@ -423,14 +428,16 @@ class LocalExecutor:
         words = zygote.last_words()
         story = f"The process that starts the workers has ended ({how})."
         for slot in self._slots:
-            if slot.pid:
-                _kill_abandoned(slot.pid)
-        for trial, slot in self._running.items():
-            self._queue.append(slot.last or Lost(trial, slot.incarnation, Failure("lost", story, words)))
+            if slot.started is not None:
+                _kill_abandoned(slot.started.pid)
+        for slot in [*self._running.values(), *self._parked.all()]:
+            lost = slot.last or Lost(slot.trial, slot.incarnation, Failure("lost", story, words))
+            self._queue.append(self._removed(slot, lost))
         self._running.clear()
         self._slots.clear()
         self._free.clear()
         self._idle.clear()
+        self._staying.clear()
         self._timed.clear()
         zygote.leave()
         if self.start is None or self._restarts_left == 0:
@@ -441,10 +448,9 @@ class LocalExecutor:
         self._send_job()
 
     def _let_end(self, grace_s: float) -> None:
-        for slots in self._idle.values():
-            for slot in slots:
-                self._write(slot, wire.QUIT)
-        for slot in self._running.values():
+        for slot in [*(slot for slots in self._idle.values() for slot in slots), *self._staying.values()]:
+            self._write(slot, wire.QUIT)
+        for slot in [*self._running.values(), *self._parked.all()]:
             if slot.last is None:
                 self._tell_to_end(slot, STOP, grace_s, "stop")
         until = time.monotonic() + grace_s

@@ -79,3 +79,12 @@ def oom_kills() -> int:
         if found:
             return int(found[1])
     return 0
+
+
+def memory_left(path: Path = Path("/proc/meminfo")) -> float:
+    """Return the share of the machine's memory that is available, from 0 to 1; 1 where the system can't tell."""
+    try:
+        amounts = dict(re.findall(r"^(MemTotal|MemAvailable):\s+(\d+)", path.read_text(encoding="ascii"), re.MULTILINE))
+        return int(amounts["MemAvailable"]) / int(amounts["MemTotal"])
+    except (OSError, KeyError, ZeroDivisionError):
+        return 1.0

@@ -15,7 +15,7 @@ from tunesmith.trial import Failure
 from tunesmith.worker import running, wire
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
-from tunesmith.worker.session import Session
+from tunesmith.worker.session import CONTINUE, NUMBER, RESUME, Session
 from tunesmith.worker.wire import Assignment, JobSheet, event_frame
 
 THREAD_LIMITS = (
@@ -51,7 +51,8 @@ class PipeChannel:
     def exchange(self, event: Reported) -> bytes:
         """Send a report and return the answer."""
         os.write(self._up, event_frame(event, self._slot, self.folder))
-        return os.read(self._down, 1) or _driver_is_gone()
+        answer = os.read(self._down, 1) or _driver_is_gone()
+        return answer if answer != RESUME else answer + self._read(NUMBER.size)
 
     def send(self, event: WorkerEvent, last_report: Reported | None = None) -> None:
         """Send an event that needs no answer, after a report that needs none either, in one piece where they fit."""
@@ -106,7 +107,7 @@ class Worker:
         try:
             following: Assignment | None = order
             while following is not None:
-                if not self.serve(channel, following) or not self._sheet.reuse:
+                if not self.serve(channel, following) or not (self._sheet.reuse or self._seat.instance is not None):
                     break
                 following = channel.next_assignment()
             if self._seat.instance is not None:
@@ -168,7 +169,11 @@ class Worker:
                 event = steps.send(answer)  # type: ignore[arg-type]  # the first one must be None
             except StopIteration as end:
                 return None, end.value
-            answer = session.tell(event)
+            if type(event) is Reported:
+                answer = session.tell(event)
+            else:
+                channel.send(event)
+                answer = CONTINUE
 
     def _enter(self, order: Assignment) -> str:
         """Make the trial's folder this process's place: files, output and environment."""

@@ -10,19 +10,24 @@ from types import GeneratorType
 from typing import Any, TypeAlias
 
 from tunesmith.errors import TunesmithError
-from tunesmith.events import Reported, WorkerEvent
+from tunesmith.events import Reported, Saved, WorkerEvent
 from tunesmith.worker import trainable as trainables
 from tunesmith.worker.failures import describe, format_traceback
-from tunesmith.worker.session import AMBIENT, CONTINUE, PAUSE, Session, StopTrial
+from tunesmith.worker.session import AMBIENT, CONTINUE, DROP, PAUSE, SAVE, STOP, Session, StopTrial
 from tunesmith.worker.trainable import Trainable
 
-Steps: TypeAlias = Generator[Reported, bytes, WorkerEvent]
+Steps: TypeAlias = Generator[Reported | Saved, bytes, WorkerEvent]  # only a Reported is answered
 Outcome: TypeAlias = tuple[Reported | None, WorkerEvent]  # a final report that needs no answer, and the end
 
 
 def is_class(trainable: Any) -> bool:
     """Whether the trainable is a class with steps rather than a function."""
     return isinstance(trainable, type) and issubclass(trainable, Trainable)
+
+
+def takes_new_config(trainable: Any) -> bool:
+    """Whether the trainable can take up another configuration in place, so that its worker is worth keeping for it."""
+    return is_class(trainable) and trainable.reset_config is not Trainable.reset_config
 
 
 def run_function(session: Session, config: dict[str, Any]) -> Outcome:
@@ -100,15 +105,16 @@ class Seat:
 def class_steps(session: Session, config: dict[str, Any], seat: Seat, *, keep: bool) -> Steps:
     """Drive a class trainable: yields reports, receives the answers, and returns its last event.
 
-    A trainable that `seat` holds is used again if it can take up the new configuration. It is left there when `keep`
-    is true and all went well.
+    A trainable that `seat` holds is used again if it can take up the new configuration. It is left there when all went
+    well and `keep` is true, or the trial will go on from another state and the trainable may take that up in place.
     """
     try:
         event = yield from _loop(session, _prepared(session, config, seat))
     except BaseException as error:  # noqa: BLE001 - as above
         event = session.failed(describe(error))
-        keep = False
-    if not keep:
+        seat.clear()
+        return event
+    if not (keep or (session.verdict == DROP and takes_new_config(session.job.trainable))):
         seat.clear()
     return event
 
@@ -139,10 +145,14 @@ def _loop(session: Session, instance: Trainable) -> Steps:
         due = due or (job.checkpoint_freq > 0 and instance.iteration % job.checkpoint_freq == 0)
         event = session.compose(metrics, spent=spent, save=save if due else None)
         session.verdict = yield event
+        reference = event.checkpoint
         if session.verdict == CONTINUE:
             continue
-        reference = event.checkpoint
-        if reference is None and (session.verdict == PAUSE or job.checkpoint_at_end):
+        if session.verdict == SAVE:
+            yield session.saved(reference or session.save(save))
+            session.verdict = CONTINUE
+            continue
+        if reference is None and (session.verdict == PAUSE or (session.verdict == STOP and job.checkpoint_at_end)):
             reference = session.save(save)
         return session.obeyed(reference)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from struct import Struct
 from threading import RLock
 from typing import Any, Final, Protocol, TypeAlias
 
 from tunesmith.errors import ArgumentError
-from tunesmith.events import Completed, Failed, Paused, Reported, Stopped, WorkerEvent
+from tunesmith.events import Completed, Failed, Paused, Reported, Saved, Stopped, WorkerEvent
 from tunesmith.trial import CheckpointRef, Failure
 from tunesmith.worker.checkpoint import Checkpoint, CheckpointShelf, Sheet, read_sheet
 from tunesmith.worker.job import Job
@@ -19,7 +20,11 @@ Save: TypeAlias = Callable[[Path], None]
 
 CONTINUE: Final = b"c"
 STOP: Final = b"s"
-PAUSE: Final = b"p"
+PAUSE: Final = b"p"  # save what is to be saved and end
+DROP: Final = b"d"  # end like a pause, but save nothing: another state will replace this one
+SAVE: Final = b"k"  # write a checkpoint and go on
+RESUME: Final = b"r"  # go on as the incarnation whose number follows: the trial was parked
+NUMBER: Final = Struct("<I")  # that number
 
 
 class StopTrial(BaseException):
@@ -30,7 +35,7 @@ class Channel(Protocol):
     """The way to the driver."""
 
     def exchange(self, event: Reported) -> bytes:
-        """Send a report, wait for the answer and return it: ``CONTINUE``, ``STOP`` or ``PAUSE``."""
+        """Send a report, wait for the answer and return it; a ``RESUME`` has its number behind it."""
         ...
 
 
@@ -73,6 +78,7 @@ class Session:
         "_time_before",
         "_time_since_restore",
         "folder",
+        "incarnation",
         "iteration",
         "job",
         "latest",
@@ -96,6 +102,7 @@ class Session:
         self.order = order
         self.resources = resources
         self.folder = f"{job.path}/{order.folder}"
+        self.incarnation = order.incarnation
         self.iteration = order.iteration
         self.latest = order.checkpoint
         self.verdict = CONTINUE
@@ -129,15 +136,22 @@ class Session:
             if self.verdict != CONTINUE:
                 raise StopTrial
             event = self.compose(metrics, checkpoint)
-            self.tell(event)
-            if self.verdict != CONTINUE:
+            if self.tell(event) not in (CONTINUE, SAVE):
                 raise StopTrial
+            self.verdict = CONTINUE  # a function saves when it reports a checkpoint, not when it is told to
 
     def tell(self, event: Reported) -> bytes:
         """Send a report that is made already, wait, and return the answer, which is also kept as `verdict`."""
-        self.verdict = self._channel.exchange(event)
+        self.verdict = self.understand(self._channel.exchange(event))
         self._resumed = self._clock()
         return self.verdict
+
+    def understand(self, answer: bytes) -> bytes:
+        """Take up a new incarnation, if the answer says so, and return the verdict."""
+        if answer[:1] != RESUME:
+            return answer
+        (self.incarnation,) = NUMBER.unpack(answer[1:])
+        return CONTINUE
 
     def compose(
         self,
@@ -178,7 +192,7 @@ class Session:
         order = self.order
         return Reported(
             order.trial,
-            order.incarnation,
+            self.incarnation,
             iteration,
             values,
             self._now(),
@@ -220,16 +234,21 @@ class Session:
 
     def completed(self, checkpoint: CheckpointRef | None = None) -> Completed:
         """Return the event of the trainable's own end."""
-        return Completed(self.order.trial, self.order.incarnation, checkpoint)
+        return Completed(self.order.trial, self.incarnation, checkpoint)
 
     def obeyed(self, checkpoint: CheckpointRef | None = None) -> WorkerEvent:
         """Return the event that answers the verdict, Stopped or Paused."""
-        kind = Paused if self.verdict == PAUSE else Stopped
-        return kind(self.order.trial, self.order.incarnation, checkpoint)
+        if self.verdict == STOP:
+            return Stopped(self.order.trial, self.incarnation, checkpoint)
+        return Paused(self.order.trial, self.incarnation, checkpoint if self.verdict == PAUSE else None)
+
+    def saved(self, checkpoint: CheckpointRef) -> Saved:
+        """Return the event of a checkpoint that was written on demand."""
+        return Saved(self.order.trial, self.incarnation, checkpoint)
 
     def failed(self, failure: Failure) -> Failed:
         """Return the event of a failure."""
-        return Failed(self.order.trial, self.order.incarnation, failure)
+        return Failed(self.order.trial, self.incarnation, failure)
 
 
 class _Ambient:

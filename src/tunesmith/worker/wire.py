@@ -6,8 +6,8 @@ Three channels, all of them anonymous, so that nothing is left behind by a proce
   bytes and written in one call, which the kernel keeps in one piece; a larger message goes to a file whose path
   is sent instead. That the zygote writes of a worker's end into the same pipe, after it has collected it, is what
   makes the end come after the worker's last words.
-- *down*: one pipe a worker. A single byte answers a report; a worker that is kept for the next trial receives its
-  assignment here too.
+- *down*: one pipe a worker. A single byte answers a report; one that wakes a parked trial has its new incarnation
+  behind it. A worker that is kept for the next trial receives its assignment here too.
 - *control*: a socket from the driver to the zygote, which also carries descriptors.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tunesmith.events import Completed, Failed, Paused, Reported, Started, Stopped, WorkerEvent
+from tunesmith.events import Completed, Failed, Paused, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.trial import CheckpointRef
 
 # -- up: header, then the payload
@@ -33,8 +33,8 @@ GONE: Final = 5  # from the zygote: the worker of this slot has ended and been c
 READY: Final = 6  # from the zygote: the job is loaded
 REFUSED: Final = 7  # from the zygote: the job can't be loaded
 
-# -- down: one byte
-# (CONTINUE, STOP and PAUSE are the session's)
+# -- down: one byte, and what it says follows
+# (the answers to a report are the session's)
 QUIT: Final = b"q"  # to an idle worker: leave
 ASSIGN: Final = b"a"  # to an idle worker: a length and an assignment follow
 ASSIGNED: Final = Struct("<I")
@@ -46,7 +46,7 @@ SLOT: Final = 2  # one descriptor comes with it: the reading end of the slot's n
 START: Final = 3  # the payload is an Assignment
 KILL: Final = 4  # end the slot's worker and all it has started
 
-Told = Started | Reported | Completed | Stopped | Paused | Failed
+Told = Started | Reported | Saved | Completed | Stopped | Paused | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
