@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from tunesmith.results import load as load
     from tunesmith.running import run as run
     from tunesmith.schedulers.fifo import FIFOScheduler as FIFOScheduler
+    from tunesmith.schedulers.protocol import Change as Change
+    from tunesmith.schedulers.protocol import Decision as Decision
+    from tunesmith.schedulers.protocol import Exploit as Exploit
+    from tunesmith.schedulers.protocol import Scheduler as Scheduler
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
@@ -73,6 +77,7 @@ _HOMES = {
     "results": ("Results", "Trial", "load"),
     "running": ("run",),
     "schedulers.fifo": ("FIFOScheduler",),
+    "schedulers.protocol": ("Change", "Decision", "Exploit", "Scheduler"),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (

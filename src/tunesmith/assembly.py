@@ -31,6 +31,7 @@ from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
 from tunesmith.results import Results
+from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.searchers.protocol import Searcher
 from tunesmith.space import Space
@@ -121,7 +122,7 @@ def _drive(
         for order in controller.replay(event):
             if isinstance(order, c.Tell):
                 asker.tell(order)
-    callbacks = _callbacks(plan)
+    callbacks = _callbacks(plan, controller)
     with Interrupts(plan.executor.wake) as interrupts:
         driver = Driver(
             controller,
@@ -155,12 +156,13 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _callbacks(plan: Plan) -> list[Callback]:
+def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
     console: list[Callback] = []
     if plan.verbose:
         from tunesmith.console import Console
 
-        console = [Console(plan.objective, plan.verbose, sys.stdout, time.time)]
+        describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
+        console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
     return [TracebackFiles(), *plan.callbacks, *console]
 
 

@@ -1,4 +1,4 @@
-"""The complete result: what a trial reported, and what every result of Tune carries besides."""
+"""What is told of a trial: complete results, and what was decided about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
-from tunesmith.events import Reported, Started
+from tunesmith.events import Changed, Cloned, Judged, Reported, Started
+
+DECISIONS = (Judged, Cloned, Changed)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -38,3 +40,31 @@ def complete(report: Reported, started: Started | None, origin: Origin, *, date:
     result["experiment_id"] = origin.experiment_id
     result["config"] = origin.config
     return result
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """A decision about a trial.
+
+    `action` is ``stop``, ``pause``, ``fail``, ``save``, ``hold``, ``continue``, ``clone`` or ``change``; `reason` is a
+    sentence. `iteration` is that of the report that led to it, None when it came at another moment. `donor` is the
+    number of the trial whose state a clone goes on from, `config` what was changed in its configuration, by path.
+    """
+
+    action: str
+    reason: str
+    iteration: int | None = None
+    donor: int | None = None
+    config: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, event: Judged | Cloned | Changed) -> Decided:
+        """Return the decision that an event recorded.
+
+        >>> Decided.of(Judged(0, "stop", "0.5 is below the cutoff", 9)).action
+        'stop'
+        """
+        if isinstance(event, Judged):
+            return cls(event.action, event.reason, event.iteration)
+        if isinstance(event, Cloned):
+            return cls("clone", event.reason, event.iteration, event.donor, event.overrides)
+        return cls("change", event.reason, event.iteration, None, event.overrides or {})

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
 from tunesmith.objective import Objective
 from tunesmith.readable import readable_config
-from tunesmith.result import Origin, complete
+from tunesmith.result import DECISIONS, Decided, Origin, complete
 from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import Status
 
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 DATABASE = "experiment.db"
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
+
+
+def _configured(record: TrialRecord | None, event: e.Suggested | e.Cloned | e.Changed) -> TrialRecord:
+    """Follow a trial's configuration."""
+    if isinstance(event, e.Suggested) or record is None:
+        return TrialRecord(event)  # type: ignore[arg-type]  # a trial's first event is its suggestion
+    if isinstance(event, e.Cloned):
+        record.values = event.values
+    record.overrides = record.overrides if event.overrides is None else event.overrides
+    return record
 
 
 def load(path: str | Path) -> Results:
@@ -40,6 +50,14 @@ def load(path: str | Path) -> Results:
         >>> results = load("~/tunesmith/train_2026-11-24_10-00-00_a1b2")  # doctest: +SKIP
     """
     return Results.from_store(Path(path).expanduser())
+
+
+class _Told(NamedTuple):
+    """A report, the start of the worker that sent it, and the configuration of that moment."""
+
+    report: e.Reported
+    started: e.Started | None
+    config: dict[str, Any]
 
 
 class Trial:
@@ -81,6 +99,12 @@ class Trial:
         return self._record.reason
 
     @property
+    def decisions(self) -> list[Decided]:
+        """What was decided about the trial, in order, and why."""
+        with EventStore.open_to_read(self._results.path / DATABASE) as store:
+            return [Decided.of(event) for _, event in store.read_trial(self.number) if isinstance(event, DECISIONS)]
+
+    @property
     def failures(self) -> int:
         """How many failures were charged to the trial."""
         return self._record.failures
@@ -104,17 +128,14 @@ class Trial:
         last = self._record.last
         if last is None:  # rolled back to a checkpoint and nothing new yet
             return self.history[-1] if self._record.iteration else None
-        return self._complete(last, self._record.started, last=True)
+        return self._complete(_Told(last, self._record.started, self.config), last=True)
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """All results that stand, complete, in order. An iteration that was done twice is there once."""
         if self._history is None:
-            reports, started = self._results._reports(self.number)
-            last = len(reports) - 1
-            self._history = [
-                self._complete(r, started.get(r.incarnation), last=i == last) for i, r in enumerate(reports)
-            ]
+            told = self._results._told(self.number)
+            self._history = [self._complete(each, last=each is told[-1]) for each in told]
         return self._history
 
     @property
@@ -139,11 +160,11 @@ class Trial:
         """Return the history as a pandas frame, a row a result."""
         return _pandas().DataFrame([{k: v for k, v in r.items() if k != "config"} for r in self.history])
 
-    def _complete(self, report: e.Reported, started: e.Started | None, *, last: bool) -> dict[str, Any]:
+    def _complete(self, told: _Told, *, last: bool) -> dict[str, Any]:
         record = self._record
-        origin = Origin(record.trial_id, record.name, self._results.experiment_id, self.config)
-        date = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(report.timestamp))
-        return complete(report, started, origin, date=date, done=last and record.status.is_final)
+        origin = Origin(record.trial_id, record.name, self._results.experiment_id, told.config)
+        date = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(told.report.timestamp))
+        return complete(told.report, told.started, origin, date=date, done=last and record.status.is_final)
 
     def __repr__(self) -> str:
         return f"<Trial {self.number} {self.name} {self.status} {self._record.iteration} iterations>"
@@ -174,6 +195,8 @@ class Results:
             for _, event in store.read():
                 if isinstance(event, e.Created):
                     experiment.max_failures = event.settings.get("max_failures", 0)
+                    readable = partial(readable_config, event.settings.get("space", {}))
+                    self._configure = self._given_configure or readable
                     if event.metric is not None:
                         objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
                 experiment.apply(event)
@@ -183,8 +206,6 @@ class Results:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
         self._objective = objective
         self.experiment_id, self.name = created.experiment_id, created.name
-        template = created.settings.get("space", {})
-        self._configure = self._given_configure or partial(readable_config, template)
         self.trials = [Trial(self, record) for record in experiment.trials]
         return self
 
@@ -197,31 +218,37 @@ class Results:
                 best is None or _score(objective, event.metrics) > _score(objective, best.metrics)
             ):
                 self._best[event.trial] = event
-        elif type(event) is e.Placed and event.trial in self._best:
+        elif type(event) is e.Placed and not event.parked and event.trial in self._best:
             kept = event.checkpoint.iteration if event.checkpoint else 0
             if self._best[event.trial].iteration > kept:  # rolled back: look for it again, later, in the history
                 del self._best[event.trial]
-                reports, _ = self._reports(event.trial, upto=event.incarnation)
-                for report in reports:
-                    self._follow_best(objective, report)
+                for told in self._told(event.trial, upto=event.incarnation):
+                    self._follow_best(objective, told.report)
 
-    def _reports(self, trial: int, upto: int | None = None) -> tuple[list[e.Reported], dict[int, e.Started]]:
-        """Return the reports of a trial that stand, and the starts by incarnation."""
-        reports: list[e.Reported] = []
-        started: dict[int, e.Started] = {}
+    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:
+        """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
+        told: list[_Told] = []
+        started: e.Started | None = None
+        config: dict[str, Any] = {}
+        record: TrialRecord | None = None
+        standing = 0  # so many are not taken back, whatever the trial goes on from
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for _, event in store.read_trial(trial):
                 if type(event) is e.Reported:
-                    reports.append(event)
+                    told.append(_Told(event, started, config))
                 elif type(event) is e.Started:
-                    started[event.incarnation] = event
+                    started = event
                 elif type(event) is e.Placed:
                     kept = event.checkpoint.iteration if event.checkpoint else 0
-                    while reports and reports[-1].iteration > kept:
-                        reports.pop()
+                    while not event.parked and len(told) > standing and told[-1].report.iteration > kept:
+                        told.pop()
                     if event.incarnation == upto:
                         break
-        return reports, started
+                elif isinstance(event, (e.Suggested, e.Cloned, e.Changed)):
+                    record = _configured(record, event)
+                    config = self._configure(record.values, record.overrides)
+                    standing = len(told) if type(event) is e.Cloned else standing
+        return told
 
     @property
     def metric(self) -> str | None:
@@ -251,17 +278,19 @@ class Results:
 
     @property
     def best_config(self) -> dict[str, Any]:
-        """The configuration of the best trial. Raises as `get_best_trial`."""
-        return self.best_trial.config
+        """The configuration that gave the best result. Raises as `get_best_trial`."""
+        trial = self.best_trial
+        return self.best_result["config"] if trial._record.overrides else trial.config  # else it never changed
 
     @property
     def best_result(self) -> dict[str, Any]:
         """The best result of all, complete. Raises as `get_best_trial`."""
         trial = self.best_trial
-        report = self._best[trial.number]
-        last = trial._record.last is not None and trial._record.last.iteration == report.iteration
-        _, started = self._reports(trial.number)
-        return trial._complete(report, started.get(report.incarnation), last=last)
+        best = self._best[trial.number]
+        told = self._told(trial.number)
+        key = best.incarnation, best.iteration
+        found = next(each for each in told if (each.report.incarnation, each.report.iteration) == key)
+        return trial._complete(found, last=found is told[-1])
 
     def get_best_trial(
         self, metric: str | None = None, mode: str | None = None, scope: Literal["best", "last"] = "best"

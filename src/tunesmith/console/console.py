@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
-from tunesmith.console.summary import ending, summary
+from tunesmith.console.summary import TITLE, ending, summary
 from tunesmith.console.tally import Tally
 from tunesmith.console.words import clean, configuration, counted, duration, first_line, number
-from tunesmith.core.experiment import Experiment
+from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import TunesmithError
 from tunesmith.objective import Objective
 from tunesmith.store.sqlite import EventStore
@@ -36,7 +36,8 @@ class Console(Callback):
     """Shows a run on `stream`.
 
     `verbose` 1 is a live table, or on no terminal a line now and then, and a summary; 2 also says what became of
-    each trial and why. `clock` gives seconds since the epoch. `size` fixes columns and lines, for tests.
+    each trial and why. `clock` gives seconds since the epoch, `describe` what the scheduler is doing, in a few lines.
+    `size` fixes columns and lines, for tests.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Console(Callback):
         stream: TextIO,
         clock: Callable[[], float],
         *,
+        describe: Callable[[], str] | None = None,
         is_terminal: bool | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
         self._tally = Tally(objective)
+        self._tally.describe = describe or self._tally.describe
         self._verbose = verbose
         self._stream = stream
         self._clock = clock
@@ -61,7 +64,7 @@ class Console(Callback):
         self._pause = _FIRST_LINE_S
         self._unsaid: list[str] = []
         self._said: dict[int, float] = {}
-        self._said_ending = False
+        self._said_ending = self._said_loss = False
         self._shown_best: e.Reported | None = None
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
@@ -84,8 +87,10 @@ class Console(Callback):
         self._tally.add(events)
         if self._tally.experiment.stop is not None and not self._said_ending:
             self._ending()
-        if self._verbose > 1:
-            for event in events:
+        for event in events:
+            if isinstance(event, (e.Paused, e.Released)):
+                self._tell_of_loss(event)
+            if self._verbose > 1:
                 self._tell(event)
         self._refresh()
 
@@ -103,7 +108,7 @@ class Console(Callback):
             self._draw(lambda table: self._flush(table).finish(self._clock()))
             return
         lines = summary(self._tally, self._clock())
-        self._print([*self._unsaid, *(f"{title + ':' if title else '':<9}{text}" for title, text in lines)])
+        self._print([*self._unsaid, *(f"{title + ':' if title else '':<{TITLE + 1}}{text}" for title, text in lines)])
 
     def _ending(self) -> None:
         """Say at once what the run waits for."""
@@ -169,29 +174,56 @@ class Console(Callback):
             text += ")"
         return text
 
+    def _tell_of_loss(self, event: e.Paused | e.Released) -> None:
+        """Say, once, that a paused trial could not keep its state."""
+        experiment = self._tally.experiment
+        trial = experiment.trials[event.trial]
+        if self._said_loss or experiment.stop is not None:
+            return
+        if trial.status is not Status.PAUSED or trial.parked or trial.given_up:
+            return
+        kept = event.checkpoint.iteration if event.checkpoint else 0
+        last = trial.last.iteration if trial.last else trial.iteration
+        if kept >= max(last, trial.iteration):
+            return
+        self._said_loss = True
+        again = f"from its checkpoint at iteration {kept}" if kept else "from the beginning"
+        self._unsaid.append(
+            f"trial {trial.number} was paused at iteration {last} and could not keep its state: it will start again "
+            f"{again} (others may too; this is said once). Report checkpoints, or let more paused trials stay in "
+            "memory: executor=tune.LocalExecutor(park=...)."
+        )
+
     def _tell(self, event: e.Event) -> None:
         """Say what became of a trial; of reports one in a while."""
         if not isinstance(event, e.TrialEvent):
             return
         trial = self._tally.experiment.trials[event.trial]
-        text = ""
+        text = self._story(event, trial)
+        if text:
+            self._unsaid.append(f"trial {trial.number}: {clean(text)}")
+        if trial.status.is_final:
+            self._said.pop(trial.number, None)
+
+    def _story(self, event: e.TrialEvent, trial: TrialRecord) -> str:
         match event:
             case e.Judged():
-                text = f"{event.action}: {event.reason}"
+                return f"{event.action}: {event.reason}"
+            case e.Cloned():
+                return f"goes on from trial {event.donor}: {event.reason}"
+            case e.Changed():
+                return f"goes on changed: {event.reason}"
             case e.Completed():
-                text = f"ended by itself after {counted(trial.iteration, 'iteration')}"
+                return f"ended by itself after {counted(trial.iteration, 'iteration')}"
             case e.Failed() | e.Lost():
-                text = f"{_AFTERWARDS.get(trial.status, 'failed')}: {first_line(event.failure.message)}"
+                return f"{_AFTERWARDS.get(trial.status, 'failed')}: {first_line(event.failure.message)}"
             case e.Reported() if not self._is_terminal:
                 now = self._clock()
                 if now - self._said.get(trial.number, -_TRIAL_PAUSE_S) >= _TRIAL_PAUSE_S:
                     self._said[trial.number] = now
                     shown = ", ".join(f"{name}={number(value)}" for name, value in event.metrics.items())
-                    text = f"iteration {event.iteration}: {shown}"
-        if text:
-            self._unsaid.append(f"trial {trial.number}: {clean(text)}")
-        if trial.status.is_final:
-            self._said.pop(trial.number, None)
+                    return f"iteration {event.iteration}: {shown}"
+        return ""
 
     def _print(self, lines: Sequence[str]) -> None:
         text = "\n".join(lines)

@@ -16,8 +16,8 @@ from rich.segment import ControlType, Segment
 from rich.style import Style
 from rich.text import Text
 
-from tunesmith.console.screen import TITLE, Line, Screen
-from tunesmith.console.summary import summary
+from tunesmith.console.screen import Line, Screen
+from tunesmith.console.summary import TITLE, summary
 from tunesmith.console.tally import Tally
 
 _FINAL_ROWS = 5

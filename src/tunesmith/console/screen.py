@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunesmith.console.summary import best_line, ending
+from tunesmith.console.summary import TITLE, best_line, ending
 from tunesmith.console.tally import Tally
 from tunesmith.console.words import clean, column, counted, duration, labels, parameter, short_duration
 from tunesmith.core.experiment import TrialRecord
@@ -15,7 +15,6 @@ from tunesmith.trial import Status
 Part = tuple[str, str]  # a text and its style
 Line = list[Part]
 
-TITLE = 8  # columns of a line's title
 COLOURS = {"running": "cyan", "waiting": "", "paused": "magenta", "done": "green", "failed": "red"}
 _WORDS = {
     Status.PENDING: ("waiting", ""),
@@ -33,6 +32,7 @@ _LONGEST_NAME = 14
 _LONGEST_VALUE = 12
 _LONGEST_BAR = 40
 _SHORTEST_BAR = 6
+_LONGEST_STORY = 4  # lines of what the scheduler says
 _LEAST_ROWS = 3  # below this many the blank line and the footer make room
 
 
@@ -61,7 +61,7 @@ class Screen:
 
     def lines(self, now: float, width: int, height: int) -> list[Line]:
         """Return the whole picture, at most `height` lines of at most `width` columns."""
-        head = [self._bar(now, width), self._counts(), self._best()]
+        head = [self._bar(now, width), self._counts(), self._best(), *self._scheduler()]
         failure = self._tally.last_failure
         if failure is not None:
             head.append([("Failed".ljust(TITLE), "bold red"), (f"trial {failure[0]}: {failure[1]}", "red")])
@@ -145,6 +145,11 @@ class Screen:
         if not value or self._tally.objective is None:
             return [*line, (text, "dim")]
         return [*line, (f"{clean(self._tally.objective.metric)} ", ""), (value, "bold green"), (f"  {text}", "")]
+
+    def _scheduler(self) -> list[Line]:
+        said = [clean(line) for line in self._tally.describe().splitlines()[:_LONGEST_STORY]]
+        titles = ["Policy", *[""] * len(said)]
+        return [[(title.ljust(TITLE), "bold"), (line, "dim")] for title, line in zip(titles, said, strict=False)]
 
     # -- the table
 

@@ -9,6 +9,7 @@ from tunesmith.console.tally import Tally
 from tunesmith.console.words import clean, configuration, counted, cropped, duration, number
 from tunesmith.trial import Status
 
+TITLE = 8  # columns of a line's title
 _FAILURES_SHOWN = 3
 _LONGEST_CONFIGURATION = 1000
 
@@ -20,6 +21,9 @@ def summary(tally: Tally, now: float) -> list[tuple[str, str]]:
     counts = tally.counts()
     text = ", ".join(f"{count:,} {name}" for name, count in counts)
     lines.append(("Trials", f"{text or 'none'}, in {duration(now - tally.began)}"))
+    said = tally.describe().splitlines()
+    if said:
+        lines.append(("Policy", clean(said[0])))
     lines += _failures(tally)
     if experiment.search_failure is not None:
         lines.append(("Search", f"the searcher failed: {clean(experiment.search_failure.message)}"))

@@ -45,6 +45,7 @@ class Tally:
         self.failures: Counter[str] = Counter()
         self.first_failed: dict[str, int] = {}
         self.last_failure: tuple[int, str] | None = None
+        self.describe: Callable[[], str] = str  # what the scheduler says it is doing; empty when that is no news
         self._total: int | None = None
         self._bests: dict[int, _Best] = {}
         self._capacity = 2 * _LEADERS
@@ -100,7 +101,7 @@ class Tally:
         self._live[event.trial] = None
         best = self._bests.get(event.trial)
         kept = event.checkpoint.iteration if event.checkpoint else 0
-        if best is None or best.report.iteration <= kept:
+        if best is None or event.parked or best.report.iteration <= kept:
             return
         if best.stood is not None and best.stood[1].iteration <= kept:
             best.score, best.report = best.stood

@@ -108,6 +108,10 @@ class Controller:
         self._apply(event, orders)
         return orders
 
+    def describe(self) -> str:
+        """Return what the scheduler says it is doing, in a line or several."""
+        return self._scheduler.describe(self._view)
+
     def _decide(self, decision: e.Event, orders: list[c.Command]) -> None:
         orders.append(c.Record(decision))
         self._apply(decision, orders)

@@ -26,7 +26,7 @@ from tunesmith.worker import running
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
 from tunesmith.worker.process import Host
-from tunesmith.worker.session import CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP, Session
+from tunesmith.worker.session import AMBIENT, CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP, Session
 
 
 class InlineExecutor:
@@ -345,24 +345,28 @@ class _FunctionRun(_Conversation):
         return self._to_trial.get()
 
     def advance(self) -> list[WorkerEvent]:
+        outer, AMBIENT.session = AMBIENT.session, self.session  # others may be parked: this one speaks now
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"tunesmith-{self._start.name}", daemon=True)
             self._thread.start()
         elif self._reported:
             self._to_trial.put(self._take_answer())
         events = self._to_driver.get()
+        AMBIENT.session = outer
         if type(events[-1]) is Reported:
             self._reported = True
         return events
 
     def end(self, grace_s: float) -> None:
         until = time.monotonic() + grace_s
+        outer, AMBIENT.session = AMBIENT.session, self.session
         while self._thread is not None and self._reported and (left := until - time.monotonic()) > 0:
             self._to_trial.put(STOP)
             try:
                 self._reported = type(self._to_driver.get(timeout=left)[-1]) is Reported
             except Empty:
-                return
+                break
+        AMBIENT.session = outer
 
     def _work(self) -> None:
         report, end = running.run_function(self.session, self._config)
