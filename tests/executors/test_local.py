@@ -124,14 +124,25 @@ def test_what_a_trial_has_started_ends_with_its_process(talk: Talk, crash: bool)
     wait_until_gone(*pids)
 
 
-def test_resources_are_free_only_when_the_process_is_gone(tmp_path: Path) -> None:
-    talk = Talk(tune.LocalExecutor(), False, tmp_path).open(two_reports)
+def test_a_gpu_is_free_only_when_the_process_that_had_it_is_gone(tmp_path: Path) -> None:
+    talk = Talk(tune.LocalExecutor(gpus=1), False, tmp_path).open(two_reports)
     for trial in range(5):
-        talk.start(trial)
+        talk.start(trial, allocation=Allocation(Resources(gpu=1), (0,)))
         pid = talk.wait(Started, trial).pid
         assert type(talk.end(trial)) is Completed
         assert not alive(pid)
     talk.executor.close()
+
+
+def test_a_process_that_has_had_only_cpus_is_gone_when_the_executor_is_closed(tmp_path: Path) -> None:
+    talk = Talk(tune.LocalExecutor(), False, tmp_path).open(two_reports)
+    pids = []
+    for trial in range(5):
+        talk.start(trial)
+        pids.append(talk.wait(Started, trial).pid)
+        assert type(talk.end(trial)) is Completed
+    talk.executor.close()
+    assert not any(map(alive, pids))
 
 
 SCRIPT = """

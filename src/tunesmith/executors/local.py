@@ -29,6 +29,7 @@ from tunesmith.worker.session import CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE
 
 _AWAITING: Final = (wire.EVENT, wire.EVENT + wire.SPILLED)  # reports of this kind wait for an answer
 _ENDS: Final = frozenset({Completed, Stopped, Paused, Failed})
+_OVER: Final = frozenset({Completed, Stopped})
 _INLINE_BYTES: Final = 16_384  # an assignment up to this size fits into a pipe that nobody reads yet
 
 
@@ -208,6 +209,7 @@ class LocalExecutor:
         slot.incarnation = start.incarnation
         slot.folder = start.folder
         slot.visible = visible
+        slot.exclusive = bool(visible or start.allocation.resources.named)
         self._running[start.trial] = slot
 
     def _return(self, trial: int, visible: str, order: bytes) -> Slot | None:
@@ -353,6 +355,10 @@ class LocalExecutor:
         slot.last = event
         slot.deadline = time.monotonic() + self._grace_s
         self._timed.add(slot)
+        if type(event) in _OVER and not slot.exclusive:
+            # It has nothing left to do but to leave, and its CPUs need not wait for that.
+            self._queue.append(self._removed(slot, event))
+            slot.trial = -1
 
     def _removed(self, slot: Slot, event: WorkerEvent) -> WorkerEvent:
         """Take the trial of `slot` off the lists, and return its last event, in the words that the list asks for."""

@@ -14,13 +14,15 @@ class Slot:
     """A worker's place: its pipe stays, its processes and trials come and go.
 
     `owed` counts the answers that the worker waits for; -1 when one was sent ahead. `last` is the event that the
-    worker ended its trial with, held back until its process is gone and its resources are really free. `stays` says
-    that the worker will not leave after this end, but wait for its trial's next start.
+    worker ended its trial with. Where the trial has what only the end of its process sets free (`exclusive`: a GPU, a
+    named resource), or may be started again, it is held back until then. `stays` says that the worker will not leave
+    after this end, but wait for its trial's next start.
     """
 
     __slots__ = (
         "deadline",
         "down",
+        "exclusive",
         "folder",
         "incarnation",
         "index",
@@ -50,7 +52,7 @@ class Slot:
         self.incarnation = 0
         self.owed = 0
         self.folder = ""
-        self.stays = False
+        self.exclusive = self.stays = False
         self.last: WorkerEvent | None = None
         self.deadline: float | None = None
         self.overdue = ""

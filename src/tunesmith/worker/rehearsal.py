@@ -8,6 +8,7 @@ of an empty trial.
 from __future__ import annotations
 
 import os
+import pickle
 
 import msgspec
 
@@ -15,7 +16,8 @@ from tunesmith.events import Reported
 from tunesmith.worker.job import Job
 from tunesmith.worker.process import Host, PipeChannel, Worker
 from tunesmith.worker.reporting import report
-from tunesmith.worker.session import CONTINUE
+from tunesmith.worker.running import run_function
+from tunesmith.worker.session import CONTINUE, Session
 from tunesmith.worker.wire import Assignment, JobSheet, decode_assignment, encode
 
 _TIMES = 12  # CPython 3.11 adapts a function when it is called the eighth time, 3.12 and 3.13 sooner
@@ -27,7 +29,7 @@ def rehearse(sheet: JobSheet, host: Host) -> None:
     stage = f"{sheet.path}/.rehearsal"
     job = Job(_idle, {}, stage, "", "", metric="loss", chdir=sheet.chdir)
     worker = Worker(msgspec.structs.replace(sheet, path=stage), host, lambda: job)
-    order = encode(Assignment(0, 1, "0_0", "idle", "0", _PICKLED, "", 1.0, 0.0, {}, None, 0, 0.0))
+    order = _order()
     try:
         place = os.getcwd()  # noqa: PTH109 - a string is wanted
     except OSError:  # it was deleted: this process could not go back there
@@ -49,6 +51,20 @@ def rehearse(sheet: JobSheet, host: Host) -> None:
             os.dup2(copy, fd)
             os.close(copy)
         channel.close()
+
+
+def warm_up() -> None:
+    """Go through an idle trial in a fork that waits for its own: what it writes to now it need not copy then."""
+    order = decode_assignment(_order())
+    channel = _Mute()
+    session = Session(Job(_idle, {}, "", "", "", metric="loss"), order, channel, {"cpu": order.cpu})
+    last, end = run_function(session, pickle.loads(order.config))
+    channel.send(end, last)
+    channel.close()
+
+
+def _order() -> bytes:
+    return encode(Assignment(0, 1, "0_0", "idle", "0", _PICKLED, "", 1.0, 0.0, {}, None, 0, 0.0))
 
 
 def _idle(config: dict[str, float]) -> float:

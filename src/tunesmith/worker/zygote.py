@@ -28,11 +28,14 @@ from tunesmith.worker.forking import RECORDING, Forks, Hooks
 from tunesmith.worker.kernel import Kernel, kill_group
 from tunesmith.worker.loading import load_job
 from tunesmith.worker.process import Host, PipeChannel, Worker, quiet_start, trial_environment
-from tunesmith.worker.rehearsal import rehearse
+from tunesmith.worker.rehearsal import rehearse, warm_up
+from tunesmith.worker.spares import Spares, wait_for_order
 from tunesmith.worker.wire import JobSheet
 
 CONTROL, UP, JOB_FILE, FIRST = 3, 4, 5, 6  # descriptors: what a new process of ours finds where
 _UNFORKABLE = ("jax", "tensorflow", "ray")
+_SPARES = 2  # forked ahead, when nothing was to be done for a while
+_QUIET_MS = 5  # that while: where trials come faster, forking ahead would only stand in their way
 
 
 def zygote_program(path: list[str], argv: list[str]) -> str:
@@ -66,6 +69,7 @@ class Zygote:
         self._channels: dict[int, PipeChannel] = {}
         self._pids: dict[int, int] = {}  # worker -> slot
         self._slots: dict[int, int] = {}  # slot -> worker
+        self._spares = Spares(0)
         self._killed: set[int] = set()
         self._helpers: frozenset[int] = frozenset()  # what importing the user's modules has started
         self._sheet: JobSheet | None = None
@@ -85,7 +89,10 @@ class Zygote:
         poller.register(self._children_ended, select.POLLIN)
         try:
             while True:
-                for fd, _ in poller.poll():
+                ready = poller.poll(_QUIET_MS if self._spares.wanted() else None)
+                if not ready:
+                    self._fork_spare()
+                for fd, _ in ready:
                     if fd == self._children_ended:
                         os.read(fd, 4096)
                         self._collect()
@@ -157,6 +164,8 @@ class Zygote:
             rehearse(sheet, self._host)
         self._helpers = frozenset(self._kernel.children()).difference(self._pids)
         quiet_start()
+        if self._forks and not sheet.reuse:
+            self._spares.limit = _SPARES
         ready = wire.Ready("fork" if self._forks else "spawn", why)
         os.write(self._up, wire.frame(wire.READY, 0, wire.encode(ready)))
 
@@ -173,13 +182,40 @@ class Zygote:
         self._slots[slot] = pid
 
     def _fork(self, slot: int, assignment: bytes) -> int:
-        worker, channel, order = self._worker, self._channels[slot], wire.decode_assignment(assignment)
-        if worker is None:
+        if self._worker is None:
             raise OSError(errno.ESRCH, "no job")
-        worker.show(order.visible, order.cpu)
-        pid = self._forking.fork()
-        if pid:
+        pid = self._spares.hand_over((slot, self._down[slot], assignment))
+        if pid is not None:
             return pid
+        worker, channel, order = self._worker, self._channels[slot], wire.decode_assignment(assignment)
+        worker.show(order.visible, order.cpu)
+        return self._forking.fork() or self._be_worker(lambda: worker.run(channel, order))
+
+    def _fork_spare(self) -> None:
+        """Fork a worker that waits for its trial."""
+        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with its:
+            try:
+                pid = self._forking.fork()
+            except OSError:  # no more processes now: the next trial will tell
+                self._spares.limit = 0
+                ours.close()
+                return
+            if pid == 0:
+                ours.close()
+                self._be_worker(lambda: self._await_trial(its))
+        self._spares.add(pid, ours)
+
+    def _await_trial(self, end: socket.socket) -> None:
+        warm_up()
+        order = wait_for_order(end)
+        if order is not None and self._worker is not None:
+            end.close()
+            slot, down, assignment = order
+            self._worker.run(PipeChannel(self._up, down, slot), wire.decode_assignment(assignment))
+
+    def _be_worker(self, serve: Callable[[], None]) -> NoReturn:
+        """Be, in a fresh child, a worker and nothing else."""
         try:
             os.setsid()
             self._kernel.become_worker()
@@ -189,7 +225,7 @@ class Zygote:
             set_handler(SIGCHLD, SIG_DFL)
             set_handler(SIGTERM, SIG_DFL)
             self._control.close()
-            worker.run(channel, order)
+            serve()
         except BaseException:  # noqa: BLE001 - a defect of this library: told in the trial's stderr or the log
             sys.excepthook(*sys.exc_info())
         finally:
@@ -216,7 +252,7 @@ class Zygote:
     def _collect(self) -> None:
         """Collect the processes that have ended, end what they have left behind, and tell the driver."""
         frames = []
-        while self._pids:
+        while self._pids or self._spares.pids:
             try:
                 info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
@@ -225,6 +261,7 @@ class Zygote:
                 break
             pid = info.si_pid
             slot = self._pids.pop(pid, -1)
+            self._spares.remove(pid)
             if slot >= 0:
                 kill_group(pid)
             _, status, usage = os.wait4(pid, 0)
@@ -243,7 +280,7 @@ class Zygote:
     def _end_orphans(self) -> None:
         """Kill the children that are no workers. They were left behind by one: while it lives, it adopts its own."""
         while True:
-            mine = self._helpers.union(self._pids) if self._helpers else self._pids
+            mine = self._helpers.union(self._pids, self._spares.pids)
             orphans = [pid for pid in self._kernel.children() if pid not in mine]
             if not orphans:
                 return
@@ -256,10 +293,13 @@ class Zygote:
 
     def _leave(self) -> NoReturn:
         try:
-            for pid in self._pids:
+            workers = [*self._pids, *self._spares.pids]
+            self._spares.limit = 0
+            for pid in workers:
                 kill_group(pid)
-            for pid in self._pids:
+            for pid in workers:
                 os.waitpid(pid, 0)
+                self._spares.remove(pid)
             self._pids.clear()
             self._helpers = frozenset()
             self._end_orphans()
