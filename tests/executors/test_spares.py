@@ -13,6 +13,7 @@ import pytest
 
 import tunesmith as tune
 from tests.executors.talk import PATIENCE_S, Talk
+from tests.executors.test_local import wait_until_gone
 from tunesmith.events import Completed, Started
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="spares are looked for in /proc")
@@ -42,12 +43,6 @@ def spares(talk: Talk) -> set[int]:
         assert time.monotonic() < until
         talk.executor.poll(0.01)
     return found
-
-
-def wait_until_gone(*pids: int) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while any(Path(f"/proc/{pid}/exe").exists() for pid in pids):  # a zombie has none
-        assert time.monotonic() < until
 
 
 def test_a_trial_that_finds_a_spare_runs_in_it_and_in_its_own_folder(talk: Talk) -> None:
