@@ -40,11 +40,18 @@ if TYPE_CHECKING:
     from tunesmith.results import Trial as Trial
     from tunesmith.results import load as load
     from tunesmith.running import run as run
+    from tunesmith.schedulers.asha import ASHAScheduler as ASHAScheduler
+    from tunesmith.schedulers.asha import AsyncHyperBandScheduler as AsyncHyperBandScheduler
     from tunesmith.schedulers.fifo import FIFOScheduler as FIFOScheduler
+    from tunesmith.schedulers.median import MedianStoppingRule as MedianStoppingRule
+    from tunesmith.schedulers.pasha import PASHAScheduler as PASHAScheduler
     from tunesmith.schedulers.protocol import Change as Change
     from tunesmith.schedulers.protocol import Decision as Decision
     from tunesmith.schedulers.protocol import Exploit as Exploit
     from tunesmith.schedulers.protocol import Scheduler as Scheduler
+    from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
+    from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
+    from tunesmith.schedulers.rules import Rules as Rules
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
@@ -76,8 +83,12 @@ _HOMES = {
     "executors.local": ("LocalExecutor",),
     "results": ("Results", "Trial", "load"),
     "running": ("run",),
+    "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
     "schedulers.fifo": ("FIFOScheduler",),
+    "schedulers.median": ("MedianStoppingRule",),
+    "schedulers.pasha": ("PASHAScheduler",),
     "schedulers.protocol": ("Change", "Decision", "Exploit", "Scheduler"),
+    "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (

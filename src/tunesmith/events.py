@@ -121,11 +121,13 @@ class Judged(TrialEvent, frozen=True):
 
     `action` is ``stop``, ``pause``, ``fail``, ``save`` (go on, but save first) or ``hold`` (the report is answered
     later); `reason` is a sentence a user can read. To continue is the rule and is recorded only after a ``hold``.
+    `by` is who decided: the ``scheduler``, a ``stopper``, the ``trial`` itself, or the ``run`` as a whole.
     """
 
     action: str
     reason: str
     iteration: int | None = None
+    by: str = "scheduler"
 
 
 class Cloned(TrialEvent, frozen=True):

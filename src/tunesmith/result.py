@@ -47,7 +47,8 @@ class Decided(msgspec.Struct, frozen=True):
 
     `action` is ``stop``, ``pause``, ``fail``, ``save``, ``hold``, ``continue``, ``clone`` or ``change``; `reason` is a
     sentence. `iteration` is that of the report that led to it, None when it came at another moment. `donor` is the
-    number of the trial whose state a clone goes on from, `config` what was changed in its configuration, by path.
+    number of the trial whose state a clone goes on from, `config` what was changed in its configuration, by path. `by`
+    is who decided: ``scheduler``, ``stopper``, ``trial`` or ``run``.
     """
 
     action: str
@@ -55,6 +56,7 @@ class Decided(msgspec.Struct, frozen=True):
     iteration: int | None = None
     donor: int | None = None
     config: dict[str, Any] = {}
+    by: str = "scheduler"
 
     @classmethod
     def of(cls, event: Judged | Cloned | Changed) -> Decided:
@@ -64,7 +66,7 @@ class Decided(msgspec.Struct, frozen=True):
         'stop'
         """
         if isinstance(event, Judged):
-            return cls(event.action, event.reason, event.iteration)
+            return cls(event.action, event.reason, event.iteration, by=event.by)
         if isinstance(event, Cloned):
             return cls("clone", event.reason, event.iteration, event.donor, event.overrides)
         return cls("change", event.reason, event.iteration, None, event.overrides or {})

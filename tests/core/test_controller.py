@@ -133,7 +133,7 @@ def test_a_threshold_stops_a_trial_and_the_reason_is_recorded() -> None:
     assert controller.step(reported(0, 1)) == [c.Continue(0, 1)]
     orders = controller.step(reported(0, 2))
     assert orders == [
-        c.Record(e.Judged(0, "stop", "training_iteration reached 2, the limit is 2", 2)),
+        c.Record(e.Judged(0, "stop", "training_iteration reached 2, the limit is 2", 2, "stopper")),
         c.Stop(0, 1, 5.0),
     ]
     controller.step(e.Stopped(0, 1))
@@ -232,7 +232,7 @@ def test_a_time_budget_is_an_event_and_stops_what_runs() -> None:
     reason = "the time budget of 10 s is used up"
     assert orders == [
         c.Record(e.StopRequested(reason, 10.0)),
-        c.Record(e.Judged(0, "stop", reason)),
+        c.Record(e.Judged(0, "stop", reason, by="run")),
         c.Stop(0, 1, 5.0),
     ]
     assert controller.step(e.Stopped(0, 1)) == [c.Finish()]

@@ -238,7 +238,13 @@ class Controller:
             keep = "drop" if trial.given_up else "save"
             orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s, keep))
             return
-        self._carry_out(trial, self._judge(report), report.iteration, orders)
+        found = self._first_judge(report)
+        if found is None:
+            decision = self._scheduler.judge(report, self._view) if report.metrics else CONTINUE
+            self._carry_out(trial, decision, report.iteration, orders)
+        else:
+            decision, by = found
+            self._decide(e.Judged(trial.number, decision.action, decision.reason, report.iteration, by), orders)
         reason = self._stopper.judge_all() if self._stopper is not None else None
         if reason:
             self._stop_all(e.StopRequested(reason, report.timestamp), orders)
@@ -302,25 +308,24 @@ class Controller:
                     orders.append(c.Continue(number, trial.incarnation, trial.saving))
         return found
 
-    def _judge(self, report: e.Reported) -> Decision:
-        """Ask, in this order: is the report usable, is the trial done, does a stopper end it, does the scheduler."""
+    def _first_judge(self, report: e.Reported) -> tuple[Decision, str] | None:
+        """Say who ends the trial before the scheduler is asked: an unusable report, the trial itself, a stopper."""
         try:
             if self.objective is not None and (report.metrics or report.checkpoint is None):
                 self.objective.value(report.metrics)
         except MetricError as error:
-            return Decision("fail", str(error))
+            return Decision("fail", str(error)), "trial"
         if report.done:
-            return Decision("stop", "the trainable reported that it is done")
-        if self._stopper is not None:
-            try:
-                reason = self._stopper.judge(report.trial, self._result(report))
-            except MetricError as error:
-                return Decision("fail", str(error))
-            except Exception as error:  # noqa: BLE001 - a user's function; its fault must end one trial, not the run
-                return Decision("fail", f"The stop rule raised {type(error).__name__}: {error}")
-            if reason:
-                return Decision("stop", reason)
-        return self._scheduler.judge(report, self._view) if report.metrics else CONTINUE
+            return Decision("stop", "the trainable reported that it is done"), "trial"
+        if self._stopper is None:
+            return None
+        try:
+            reason = self._stopper.judge(report.trial, self._result(report))
+        except MetricError as error:
+            return Decision("fail", str(error)), "stopper"
+        except Exception as error:  # noqa: BLE001 - a user's function; its fault must end one trial, not the run
+            return Decision("fail", f"The stop rule raised {type(error).__name__}: {error}"), "stopper"
+        return (Decision("stop", reason), "stopper") if reason else None
 
     def _result(self, report: e.Reported) -> dict[str, Any]:
         return {"trial_id": self.experiment.trials[report.trial].trial_id, **report.result()}
@@ -331,7 +336,7 @@ class Controller:
                 try:
                     self._pool.check(request)
                 except ResourceError as error:
-                    self._decide(e.Judged(event.trial, "fail", str(error)), orders)
+                    self._decide(e.Judged(event.trial, "fail", str(error), by="run"), orders)
             case e.StopRequested():
                 self._end_trials(event, orders)
             case e.Tick():
@@ -359,9 +364,9 @@ class Controller:
         for number in sorted(self._granted):
             status = self.experiment.trials[number].status
             if request.resumable and status in running:
-                self._decide(e.Judged(number, "pause", request.reason), orders)
+                self._decide(e.Judged(number, "pause", request.reason, by="run"), orders)
             elif not request.resumable and status in (*running, Status.PAUSING):
-                self._decide(e.Judged(number, "stop", request.reason), orders)
+                self._decide(e.Judged(number, "stop", request.reason, by="run"), orders)
         for number in self._parked:
             trial = self.experiment.trials[number]
             orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
@@ -387,7 +392,7 @@ class Controller:
         name = type(self._scheduler).__name__
         for number in sorted({*self._pending, *self._paused}):
             reason = f"nothing else runs, and the {name} does not let it go on"
-            self._decide(e.Judged(number, "stop", reason), orders)
+            self._decide(e.Judged(number, "stop", reason, by="run"), orders)
 
     def _nothing_left(self) -> bool:
         return not self._pending and not self._paused and self._asked == len(self.experiment.trials) and self._closed()

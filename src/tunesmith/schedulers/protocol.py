@@ -17,8 +17,8 @@ from tunesmith.trial import CheckpointRef, Status
 class Decision(msgspec.Struct, frozen=True):
     """What shall become of a trial, and why, in a sentence.
 
-    `action` is ``continue``, ``stop``, ``pause``, ``save`` (continue, after a checkpoint was written), or ``hold``
-    (leave the report unanswered until a later `Scheduler.review` decides).
+    `action` is ``continue``, ``stop``, ``pause``, ``fail`` (stop, as an error of the trial), ``save`` (continue, after
+    a checkpoint was written), or ``hold`` (leave the report unanswered until a later `Scheduler.review` decides).
     """
 
     action: str

@@ -17,7 +17,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     # -- ASHA
-    asha_counts_itself: bool = True  # whether the cutoff takes the trial's own value in
+    asha_counts_itself: bool = True  # whether the cutoff takes the trial's own value in, once there are enough
+    asha_exact: bool = True  # whether 1 to 243 by 3 has 6 rungs; a rounded logarithm loses the last. Percentiles, too
+    asha_counts_each_rung: bool = True  # whether a report that jumps over rungs counts for all of them at once
+
+    # -- median
+    median_of_completed: bool = False  # whether trials are compared with those only that have completed
 
     # -- HyperBand
 
@@ -28,6 +33,10 @@ RULES_TODAY: Final = Rules()
 RULES_2019: Final = Rules(
     # -- ASHA
     asha_counts_itself=False,
+    asha_exact=False,
+    asha_counts_each_rung=False,
+    # -- median
+    median_of_completed=True,
     # -- HyperBand
     # -- population based training
 )
