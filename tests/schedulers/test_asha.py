@@ -385,7 +385,7 @@ def test_a_rung_that_was_passed_is_not_judged_again_after_a_failure() -> None:
         say(world, trial, 5.0)
         assert say(world, trial, 5.0) == "continue"
     assert [say(world, 0, 0.0) for _ in range(3)] == ["continue"] * 3
-    assert world.scheduler.describe(world).endswith("| Iter 2.000: 5.0")
+    assert world.scheduler.describe(world).endswith("| Iter 2.000: 5")
 
 
 def test_a_report_that_is_not_judged_is_made_up_for_by_the_next() -> None:

@@ -45,7 +45,7 @@ def test_one_trial_in_so_many_goes_on_from_each_rung() -> None:
     assert all(trial.status is Status.TERMINATED for trial in world.trials)
     assert world.scheduler.describe(world).split("\n") == [
         "Using AsyncHyperBand: num_stopped=9",
-        "Bracket: Iter 9.000: None | Iter 3.000: -1.0 | Iter 1.000: -3.0",
+        "Bracket: Iter 9.000: None | Iter 3.000: -1 | Iter 1.000: -3",
     ]
 
 

@@ -214,7 +214,9 @@ class ASHAScheduler(Scheduler):
     def _describe_rung(self, rung: Rung) -> str:
         cutoff = rung.cutoff()
         value = None if cutoff is None else as_reported(self._variant.objective, cutoff)
-        return f"Iter {rung.milestone:.3f}: {value}"
+        if value is None or not self.rules.asha_exact:
+            return f"Iter {rung.milestone:.3f}: {value}"
+        return f"Iter {rung.milestone:.3f}: {value:.5g}"
 
 
 AsyncHyperBandScheduler = ASHAScheduler
