@@ -1,7 +1,10 @@
 """HyperBand: brackets of trials, of which the worse part is stopped again and again. Paused trials wait in memory.
 
-Run it with:  python examples/hyperband.py
+Run it with:  python examples/hyperband.py         (brackets as the paper has them)
+         or:  python examples/hyperband.py 2019    (the brackets and the decisions of Ray Tune 0.6.5)
 """
+
+import sys
 
 from digits import Network
 
@@ -26,6 +29,7 @@ class Train(tune.Trainable):
 
 
 if __name__ == "__main__":
+    rules = tune.RULES_2019 if "2019" in sys.argv else tune.RULES_TODAY
     results = tune.run(
         Train,
         config={
@@ -36,7 +40,7 @@ if __name__ == "__main__":
         metric="loss",
         mode="min",
         num_samples=20,
-        scheduler=tune.HyperBandScheduler(max_t=100),
+        scheduler=tune.HyperBandScheduler(max_t=100, rules=rules),
         checkpoint_at_end=True,
         seed=0,
     )

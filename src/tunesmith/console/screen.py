@@ -32,7 +32,7 @@ _LONGEST_NAME = 14
 _LONGEST_VALUE = 12
 _LONGEST_BAR = 40
 _SHORTEST_BAR = 6
-_LONGEST_STORY = 4  # lines of what the scheduler says
+_LONGEST_STORY = 7  # lines of what the scheduler says
 _LEAST_ROWS = 3  # below this many the blank line and the footer make room
 
 
