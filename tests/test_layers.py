@@ -15,9 +15,9 @@ SOURCE = Path(__file__).parent.parent / "src"
 # SIBLINGS may not import each other.
 LAYERS: list[set[str]] = [
     {"tunesmith", "cli", "dashboard", "compat"},
-    {"running", "assembly", "arguments"},
-    {"console", "results"},
-    {"driver", "asking", "interrupts"},
+    {"running", "replaying", "assembly", "arguments"},
+    {"console", "results", "recording"},
+    {"driver", "asking", "interrupts", "virtual"},
     {"executors", "store", "checkpoints", "callbacks", "integrations"},
     {"worker"},
     {"core"},

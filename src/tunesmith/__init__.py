@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from tunesmith.errors import TrialError as TrialError
     from tunesmith.errors import TunesmithError as TunesmithError
     from tunesmith.errors import WorkerError as WorkerError
+    from tunesmith.executors.curves import CurveTable as CurveTable
     from tunesmith.executors.inline import InlineExecutor as InlineExecutor
     from tunesmith.executors.local import LocalExecutor as LocalExecutor
+    from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
+    from tunesmith.replaying import Replayed as Replayed
+    from tunesmith.replaying import replay as replay
     from tunesmith.results import Results as Results
     from tunesmith.results import Trial as Trial
     from tunesmith.results import load as load
@@ -43,8 +47,10 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.asha import ASHAScheduler as ASHAScheduler
     from tunesmith.schedulers.asha import AsyncHyperBandScheduler as AsyncHyperBandScheduler
     from tunesmith.schedulers.fifo import FIFOScheduler as FIFOScheduler
+    from tunesmith.schedulers.hyperband import HyperBandScheduler as HyperBandScheduler
     from tunesmith.schedulers.median import MedianStoppingRule as MedianStoppingRule
     from tunesmith.schedulers.pasha import PASHAScheduler as PASHAScheduler
+    from tunesmith.schedulers.pbt import PopulationBasedTraining as PopulationBasedTraining
     from tunesmith.schedulers.protocol import Change as Change
     from tunesmith.schedulers.protocol import Decision as Decision
     from tunesmith.schedulers.protocol import Exploit as Exploit
@@ -79,14 +85,19 @@ _HOMES = {
         "NotPicklableError", "ResourceError", "SearchError", "SpaceError", "StorageError", "TrialError",
         "TunesmithError", "WorkerError",
     ),
+    "executors.curves": ("CurveTable",),
     "executors.inline": ("InlineExecutor",),
     "executors.local": ("LocalExecutor",),
+    "executors.simulated": ("SimulatedExecutor",),
+    "replaying": ("Replayed", "replay"),
     "results": ("Results", "Trial", "load"),
     "running": ("run",),
     "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
     "schedulers.fifo": ("FIFOScheduler",),
+    "schedulers.hyperband": ("HyperBandScheduler",),
     "schedulers.median": ("MedianStoppingRule",),
     "schedulers.pasha": ("PASHAScheduler",),
+    "schedulers.pbt": ("PopulationBasedTraining",),
     "schedulers.protocol": ("Change", "Decision", "Exploit", "Scheduler"),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
     "searchers.variants": ("VariantSearcher",),

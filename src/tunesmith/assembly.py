@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,12 @@ from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
 from tunesmith.version import __version__
+from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
 DATABASE = "experiment.db"
+_IDLE_S = 0.2  # how often the callbacks get a moment when nothing arrives
 
 
 class Plan(msgspec.Struct):
@@ -115,32 +117,41 @@ def _drive(
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )
-    asker = Asker(plan.searcher, _Namer(plan, created), plan.executor.wake)
+    virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
+    asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created), plan.executor.wake)
     session = 1
     for _, event in store.read():
         session += isinstance(event, e.SessionOpened)
         for order in controller.replay(event):
             if isinstance(order, c.Tell):
                 asker.tell(order)
+        if virtual:
+            virtual.set_clock(moment(event))
+    clock = _clock(plan)
     callbacks = _callbacks(plan, controller)
-    with Interrupts(plan.executor.wake) as interrupts:
+    with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
         driver = Driver(
             controller,
-            store,
+            kept,
             plan.executor,
             asker,
             callbacks,
-            clock=time.time,
+            clock=clock,
+            idle_s=None if virtual else _IDLE_S,
             interrupted=interrupts.read,
             discard=CheckpointFolder(folder).discard,
         )
-        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), time.time(), resources)
+        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:
             driver.run([opened] if controller.experiment.created else [created, opened], folder, total)
         finally:
             asker.close()
             driver.close()
     return interrupts
+
+
+def _clock(plan: Plan) -> Callable[[], float]:
+    return plan.executor.clock if isinstance(plan.executor, VirtualTime) else time.time
 
 
 @contextmanager
@@ -212,6 +223,7 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         metric=plan.objective.metric if plan.objective else None,
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
+        threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
     )
     total = plan.executor.open(job, plan.reuse_workers)
     stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run
@@ -275,7 +287,7 @@ def _new(plan: Plan, folder: Path) -> e.Created:
         seed=int.from_bytes(os.urandom(4), "big") if plan.seed is None else plan.seed,
         metric=objective.metric if objective else None,
         mode=objective.mode if objective else None,
-        at=time.time(),
+        at=_clock(plan)(),
         version=__version__,
         settings={
             "trainable": plan.trainable_name,

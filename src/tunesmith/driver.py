@@ -17,8 +17,6 @@ from tunesmith.core.controller import Controller
 from tunesmith.executors.protocol import Executor
 from tunesmith.trial import CheckpointRef
 
-_IDLE_S = 0.2  # how long nothing may arrive before the callbacks are given a moment
-
 
 class Store(Protocol):
     """Where events are kept."""
@@ -33,6 +31,7 @@ class Driver:
 
     Args:
         clock: seconds since the epoch.
+        idle_s: how long nothing may arrive before the callbacks are given a moment; None for ever.
         interrupted: returns why the user wants to leave, or None; checked once in every round.
         discard: deletes a checkpoint.
     """
@@ -46,6 +45,7 @@ class Driver:
         callbacks: Sequence[Callback],
         *,
         clock: Callable[[], float],
+        idle_s: float | None,
         interrupted: Callable[[], str | None],
         discard: Callable[[CheckpointRef], None],
     ) -> None:
@@ -55,6 +55,7 @@ class Driver:
         self._asker = asker
         self._callbacks = list(callbacks)
         self._clock = clock
+        self._idle_s = idle_s
         self._interrupted = interrupted
         self._discard = discard
         self._alarms: list[float] = []
@@ -84,9 +85,10 @@ class Driver:
             self._tell_callbacks(lambda callback: callback.on_end())
 
     def _gather(self) -> list[e.Event]:
-        wait = _IDLE_S
+        wait = self._idle_s
         if self._alarms:
-            wait = min(wait, max(0.0, min(self._alarms) - self._clock()))
+            left = max(0.0, min(self._alarms) - self._clock())
+            wait = left if wait is None else min(wait, left)
         events: list[e.Event] = list(self._executor.poll(wait))
         events += self._asker.collect()
         if self._alarms and min(self._alarms) <= (now := self._clock()):
@@ -115,6 +117,8 @@ class Driver:
                     log.append(order.event)
                 elif isinstance(order, c.Ask):
                     queue.extend(self._asker.ask(order))
+                elif isinstance(order, c.Tell):  # a question that comes after it must know
+                    self._asker.tell(order)
                 else:
                     rest.append(order)
         self._store.append(log)
@@ -125,8 +129,6 @@ class Driver:
 
     def _obey(self, order: c.Command) -> None:
         match order:
-            case c.Tell():
-                self._asker.tell(order)
             case c.WakeAt():
                 self._alarms.append(order.at)
             case c.Discard():

@@ -75,7 +75,7 @@ def run(
         storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
         resume: True goes on with the experiment `name`, ``"auto"`` does if there is one.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
-            process, for a debugger; or an executor object.
+            process, for a debugger; or an executor object, such as `tunesmith.SimulatedExecutor` for virtual time.
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
         max_concurrent_trials: as many trials at once at most; by default what the resources allow.
         time_budget_s: seconds after which what runs is stopped and nothing more is started.

@@ -25,8 +25,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     median_of_completed: bool = False  # whether trials are compared with those only that have completed
 
     # -- HyperBand
+    hyperband_of_theory: bool = True  # brackets and milestones of the paper, or five, whose milestones grow by steps
+    hyperband_counts_members: bool = True  # one in so many of the trials goes on, or of those that there is room for
+    hyperband_first_bracket_first: bool = True  # which bracket's trials start first, or those of the least complete
+    hyperband_waits_at_end: bool = False  # whether trials wait at max_t, too, until all of their bracket are there
+    hyperband_ties_to_first: bool = True  # which of two equal trials wins: the one made first, or the one made last
 
     # -- population based training
+    pbt_truncates: bool = False  # whether a whole number loses the decimals of a product, or is rounded and moves by 1
+    pbt_tells_as_logged: bool = False  # whether the reason of a clone is what Ray Tune logs, [explore] and [exploit]
 
 
 RULES_TODAY: Final = Rules()
@@ -38,5 +45,12 @@ RULES_2019: Final = Rules(
     # -- median
     median_of_completed=True,
     # -- HyperBand
+    hyperband_of_theory=False,
+    hyperband_counts_members=False,
+    hyperband_first_bracket_first=False,
+    hyperband_waits_at_end=True,
+    hyperband_ties_to_first=False,
     # -- population based training
+    pbt_truncates=True,
+    pbt_tells_as_logged=True,
 )
