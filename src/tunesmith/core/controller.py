@@ -7,8 +7,7 @@ an event of its own (a `Record` command), so that a replay never asks again.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,10 +15,12 @@ import msgspec
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.places import Places
 from tunesmith.core.retention import Retention
+from tunesmith.core.view import ExperimentView
 from tunesmith.errors import MetricError, ResourceError
 from tunesmith.objective import Objective
-from tunesmith.resources import Allocation, Pool, Resources
+from tunesmith.resources import Resources
 from tunesmith.schedulers.protocol import CONTINUE, Change, Decision, Exploit, Scheduler
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.trial import Status
@@ -76,12 +77,8 @@ class Controller:
         self._eager = eager
         self._request = resources or Resources()
         self._retention = Retention(self.limits.keep_checkpoints)
-        self._pool = Pool(Resources(cpu=0))
-        self._granted: dict[int, Allocation] = {}
-        self._pending: deque[int] = deque()
-        self._paused: dict[int, None] = {}
-        self._parked: dict[int, None] = {}
-        self._view = _View(self)
+        self._places = Places()
+        self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
         self._asked = 0
         self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
@@ -123,7 +120,7 @@ class Controller:
         if type(event) is e.Reported:
             self._fold_report(event, orders)
         elif type(event) is e.Suggested:
-            self._pending.append(event.trial)
+            self._places.pending.append(event.trial)
             self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
         elif isinstance(event, e.TrialEvent) and trial is not None:
@@ -145,8 +142,9 @@ class Controller:
         if kind is e.Placed:
             self._start(event, trial, orders)  # type: ignore[arg-type]  # narrowed by the line above
             return
-        if number in self._parked and not trial.parked:
-            del self._parked[number]
+        parked = self._places.parked
+        if number in parked and not trial.parked:
+            del parked[number]
             if kind is not e.Released and kind is not e.Lost:  # it is not wanted any more
                 orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
         if status is Status.STOPPING:
@@ -157,23 +155,16 @@ class Controller:
                 keep = "save" if self.experiment.stop is not None and not trial.given_up else _PAUSING[kind]
                 orders.append(c.Pause(number, trial.incarnation, self.limits.pause_grace_s, keep))
         elif not status.is_live:
-            if number in self._granted or status.is_final:
+            if number in self._places.granted or status.is_final:
                 self._settle(trial, orders)
-            if trial.parked and number not in self._parked:
-                self._parked[number] = None
+            if trial.parked and number not in parked:
+                parked[number] = None
                 if self.experiment.stop is not None:
                     orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
 
     def _start(self, event: e.Placed, trial: TrialRecord, orders: list[c.Command]) -> None:
         number = trial.number
-        self._book(number, event.allocation)
-        self._parked.pop(number, None)
-        if number in self._paused:
-            del self._paused[number]
-        elif self._pending and self._pending[0] == number:
-            self._pending.popleft()
-        else:
-            self._pending.remove(number)
+        self._places.start(number, event.allocation)
         orders.append(
             c.Start(
                 number,
@@ -181,7 +172,7 @@ class Controller:
                 trial.trial_id,
                 trial.name,
                 trial.folder,
-                self._configure(trial.values, trial.overrides),
+                self._config(trial),
                 event.allocation,
                 trial.checkpoint,
                 trial.iteration,
@@ -191,41 +182,21 @@ class Controller:
         )
 
     def _settle(self, trial: TrialRecord, orders: list[c.Command]) -> None:
-        """Give the resources of a trial that has no worker any more back, and put it where it belongs."""
-        number, status = trial.number, trial.status
-        granted = self._granted.pop(number, None)
-        if granted is not None:
-            self._pool.release(granted)
-        if status.is_final:
-            if number in self._paused:
-                del self._paused[number]
-            elif granted is None and number in self._pending:
-                self._pending.remove(number)
-            if not self._eager:
-                result = trial.last.result() if trial.last else None
-                orders.append(c.Tell(number, result, final=True, failed=status is Status.ERROR))
-        elif status is Status.PAUSED:
-            self._paused[number] = None
-        else:
-            self._pending.appendleft(number)  # it has waited once already
+        self._places.settle(trial)
+        if trial.status.is_final and not self._eager:
+            result = trial.last.result() if trial.last else None
+            orders.append(c.Tell(trial.number, result, final=True, failed=trial.status is Status.ERROR))
 
     def _fold_session(self, event: e.SessionOpened, orders: list[c.Command]) -> None:
-        self._pool = Pool(event.resources)
-        running = sorted(self._granted)
-        self._granted.clear()
-        self._parked.clear()
-        for number in reversed(running):
+        for number in reversed(self._places.reopen(event.resources)):
             self._settle(self.experiment.trials[number], orders)
         self._asked = len(self.experiment.trials)
         if self.limits.time_budget_s is not None:
             self._deadline = event.at + self.limits.time_budget_s
             orders.append(c.WakeAt(self._deadline))
 
-    def _book(self, number: int, allocation: Allocation) -> None:
-        """Take exactly the recorded grant off the books; a live one was taken when it was chosen."""
-        if number not in self._granted:
-            self._pool.take(allocation)
-            self._granted[number] = allocation
+    def _config(self, trial: TrialRecord) -> dict[str, Any]:
+        return self._configure(trial.values, trial.overrides)
 
     # -- what the policies are asked
 
@@ -251,7 +222,7 @@ class Controller:
         reviewed = self._review(orders)
         if trial.status is Status.RUNNING and not trial.held:
             orders.append(c.Continue(trial.number, trial.incarnation, trial.saving))
-        if reviewed or self._paused:
+        if reviewed or self._places.paused:
             self._advance(orders)
 
     def _carry_out(
@@ -334,7 +305,7 @@ class Controller:
         match event:
             case e.Suggested(resources=Resources() as request):
                 try:
-                    self._pool.check(request)
+                    self._places.pool.check(request)
                 except ResourceError as error:
                     self._decide(e.Judged(event.trial, "fail", str(error), by="run"), orders)
             case e.StopRequested():
@@ -361,41 +332,40 @@ class Controller:
 
     def _end_trials(self, request: e.StopRequested, orders: list[c.Command]) -> None:
         running = (Status.STARTING, Status.RUNNING)
-        for number in sorted(self._granted):
+        for number in sorted(self._places.granted):
             status = self.experiment.trials[number].status
             if request.resumable and status in running:
                 self._decide(e.Judged(number, "pause", request.reason, by="run"), orders)
             elif not request.resumable and status in (*running, Status.PAUSING):
                 self._decide(e.Judged(number, "stop", request.reason, by="run"), orders)
-        for number in self._parked:
+        for number in self._places.parked:
             trial = self.experiment.trials[number]
             orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
 
     def _advance(self, orders: list[c.Command]) -> None:
         """Start what can start, ask for what is wanted, and notice the end."""
+        places = self._places
         if self.experiment.stop is None:
             while self._place_one(orders):
                 pass
             self._ask(orders)
-            if not self._granted and self._is_stalled():
+            if not places.granted and self._is_complete():
                 self._end_stalled(orders)
-        if self._granted or (self.experiment.stop is not None and self._parked):
+        if places.granted or (self.experiment.stop is not None and places.parked):
             return
-        if self.experiment.stop is not None or self._nothing_left():
+        if self.experiment.stop is not None or (self._is_complete() and not places.anybody_waits):
             orders.append(c.Finish())
 
-    def _is_stalled(self) -> bool:
-        """Whether trials wait, nothing runs that they could wait for, and no more will come."""
-        return bool(self._pending or self._paused) and self._asked == len(self.experiment.trials) and self._closed()
-
     def _end_stalled(self, orders: list[c.Command]) -> None:
+        """End the trials that wait when nothing runs that they could wait for, and no more will come."""
         name = type(self._scheduler).__name__
-        for number in sorted({*self._pending, *self._paused}):
+        for number in self._places.waiting():
             reason = f"nothing else runs, and the {name} does not let it go on"
             self._decide(e.Judged(number, "stop", reason, by="run"), orders)
 
-    def _nothing_left(self) -> bool:
-        return not self._pending and not self._paused and self._asked == len(self.experiment.trials) and self._closed()
+    def _is_complete(self) -> bool:
+        """Whether all trials that there will be were made."""
+        return self._asked == len(self.experiment.trials) and self._closed()
 
     def _closed(self) -> bool:
         """Whether no more trials will be made."""
@@ -407,19 +377,18 @@ class Controller:
         )
 
     def _place_one(self, orders: list[c.Command]) -> bool:
-        limit = self.limits.max_concurrent
-        if (limit is not None and len(self._granted) >= limit) or not (self._pending or self._paused):
+        places, limit = self._places, self.limits.max_concurrent
+        if (limit is not None and len(places.granted) >= limit) or not places.anybody_waits:
             return False
-        if self._uniform and not self._pool.room(self._request):
+        if self._uniform and not places.pool.room(self._request):
             return False  # the usual case: no need to ask about each trial
         number = self._scheduler.choose(self._view)
         if number is None:
             return False
         trial = self.experiment.trials[number]
-        allocation = self._pool.acquire(trial.resources or self._request)
+        allocation = places.grant(number, trial.resources or self._request)
         if allocation is None:
             return False
-        self._granted[number] = allocation
         placed = e.Placed(number, trial.incarnation + 1, allocation, trial.checkpoint, trial.parked)
         self._decide(placed, orders)
         return True
@@ -429,7 +398,7 @@ class Controller:
         if self._closed() or self._asked > made:
             return
         count = _AHEAD if self._eager else self._room()
-        if self._eager and len(self._pending) > _AHEAD // 4:
+        if self._eager and len(self._places.pending) > _AHEAD // 4:
             return
         if self.limits.max_trials is not None:
             count = min(count, self.limits.max_trials - self._asked)
@@ -439,53 +408,8 @@ class Controller:
 
     def _room(self) -> int:
         """How many more trials could start right now."""
-        room = self._pool.room(self._request)
+        places = self._places
+        room = places.pool.room(self._request)
         if self.limits.max_concurrent is not None:
-            room = min(room, self.limits.max_concurrent - len(self._granted))
-        return room - len(self._pending)
-
-
-class _View:
-    """What a scheduler may see."""
-
-    __slots__ = ("_controller",)
-
-    def __init__(self, controller: Controller) -> None:
-        self._controller = controller
-
-    @property
-    def trials(self) -> Sequence[TrialRecord]:
-        return self._controller.experiment.trials
-
-    @property
-    def pending(self) -> deque[int]:
-        return self._controller._pending
-
-    @property
-    def paused(self) -> dict[int, None]:
-        return self._controller._paused
-
-    @property
-    def running(self) -> dict[int, Allocation]:
-        return self._controller._granted
-
-    @property
-    def complete(self) -> bool:
-        controller = self._controller
-        return controller._closed() and controller._asked == len(controller.experiment.trials)
-
-    @property
-    def total(self) -> Resources:
-        return self._controller._pool.total
-
-    @property
-    def request(self) -> Resources:
-        return self._controller._request
-
-    def fits(self, trial: int) -> bool:
-        controller = self._controller
-        return controller._pool.room(controller.experiment.trials[trial].resources or controller._request) > 0
-
-    def config(self, trial: int) -> dict[str, Any]:
-        record = self._controller.experiment.trials[trial]
-        return self._controller._configure(record.values, record.overrides)
+            room = min(room, self.limits.max_concurrent - len(places.granted))
+        return room - len(places.pending)

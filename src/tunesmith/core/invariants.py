@@ -11,7 +11,8 @@ from tunesmith.trial import Status
 def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check an invariant
     """Return a sentence for each invariant that does not hold; an empty list when all is well."""
     experiment = controller.experiment
-    granted, pending, paused = controller._granted, controller._pending, controller._paused
+    places = controller._places
+    granted, pending, paused = places.granted, places.pending, places.paused
     found = []
     for trial in experiment.trials:
         number, status = trial.number, trial.status
@@ -21,6 +22,14 @@ def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check a
             found.append(f"trial {number} is {status.value}, waits for its turn: {number in pending}")
         if (status is Status.PAUSED) != (number in paused):
             found.append(f"trial {number} is {status.value}, counted as paused: {number in paused}")
+        if trial.parked != (number in places.parked) or (trial.parked and status is not Status.PAUSED):
+            found.append(
+                f"trial {number} is {status.value}, parked: {trial.parked}, on the list: {number in places.parked}"
+            )
+        if (trial.held or trial.saving) and not status.is_live:
+            found.append(
+                f"trial {number} is {status.value} and waits for an answer of its worker, or its worker for one"
+            )
         if trial.checkpoint is not None and trial.checkpoint.iteration > trial.iteration:
             found.append(f"trial {number} is at iteration {trial.iteration}, before its checkpoint {trial.checkpoint}")
         if trial.last is not None and trial.last.iteration > trial.iteration:
@@ -30,7 +39,7 @@ def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check a
     counts = Counter(trial.status for trial in experiment.trials)
     if any(counts[status] != experiment.counts[status] for status in Status):
         found.append(f"the counts by state are wrong: {experiment.counts} instead of {counts}")
-    used, total = controller._pool.used(), controller._pool.total
+    used, total = places.pool.used(), places.pool.total
     cpus = sum(allocation.resources.cpu for allocation in granted.values())
     if abs(used.cpu - cpus) > 1e-6 or used.cpu > total.cpu + 1e-6:
         found.append(f"{used.cpu:g} CPUs are booked, {cpus:g} granted, {total.cpu:g} exist")
