@@ -14,6 +14,7 @@ from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
 from tunesmith.executors.protocol import Executor
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
+from tunesmith.schedulers.protocol import Scheduler
 
 
 def refuse_unknown(unknown: Iterable[str], function: Any) -> None:
@@ -116,6 +117,14 @@ def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
         lacks = "" if isinstance(plugin, type) else f", which has no {missing[0]}()"
         raise ArgumentError(f"{name} must be an object of that kind; got {plugin!r}{lacks}.{hint}")
     return plugin
+
+
+def check_scheduler(scheduler: Any) -> Scheduler:
+    """Return `scheduler` if it is one."""
+    if isinstance(scheduler, Scheduler):
+        return scheduler
+    hint = " Pass an instance, not the class." if isinstance(scheduler, type) else ""
+    raise ArgumentError(f"scheduler must be an instance of a tunesmith.Scheduler; got {scheduler!r}.{hint}")
 
 
 def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:

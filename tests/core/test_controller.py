@@ -319,3 +319,12 @@ def test_a_searcher_that_failed_makes_no_more_trials_and_those_that_exist_go_on(
     controller = running(make(cpus=1))
     assert controller.step(e.SearchFailed(Failure("search", "boom"))) == []
     assert controller.step(e.Completed(0, 1)) == [c.Finish()]
+
+
+def test_a_scheduler_may_want_all_trials_to_be_made_at_the_start() -> None:
+    scheduler = FIFOScheduler()
+    scheduler.sees_all = True
+    controller = Controller(
+        objective=Objective("loss", "min"), scheduler=scheduler, configure=configure, limits=Limits(max_trials=200)
+    )
+    assert controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=2))) == [c.Ask(0, 200)]

@@ -25,6 +25,7 @@ from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.hyperband import HyperBandScheduler
 from tunesmith.schedulers.median import MedianStoppingRule
 from tunesmith.schedulers.pasha import PASHAScheduler
+from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.schedulers.rules import RULES_2019, RULES_TODAY
 from tunesmith.streams import stream
@@ -79,6 +80,18 @@ SCHEDULERS: dict[str, st.SearchStrategy[Make]] = {
         min_samples_required=st.integers(1, 4),
         min_time_slice=st.integers(0, 3),
         hard_stop=st.booleans(),
+        rules=RULES,
+    ),
+    "pbt": st.builds(
+        partial,
+        st.just(PopulationBasedTraining),
+        time_attr=st.just("training_iteration"),
+        perturbation_interval=st.integers(1, 5),
+        burn_in_period=st.sampled_from([0, 4]),
+        hyperparam_mutations=st.just({"lr": [0.1, 1.1, 2.1]}),
+        quantile_fraction=st.sampled_from([0, 0.25, 0.5]),
+        resample_probability=st.sampled_from([0, 0.25, 1]),
+        synch=st.booleans(),
         rules=RULES,
     ),
 }
@@ -326,7 +339,7 @@ def state(controller: Controller) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(plan=PLANS, data=st.data())
 def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: Plan, data: st.DataObject) -> None:
     world = World(plan, data.draw(SCHEDULERS[name]))

@@ -124,6 +124,7 @@ class Controller:
             self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
         elif isinstance(event, e.TrialEvent) and trial is not None:
+            self._uniform = self._uniform and trial.resources is None
             self._fold_trial(event, trial, orders)
         elif type(event) is e.SessionOpened:
             self._fold_session(event, orders)
@@ -263,7 +264,6 @@ class Controller:
             trial.first_name + decision.suffix if decision.suffix else None,
             iteration,
         )
-        self._uniform = self._uniform and decision.resources is None
         self._decide(changed, orders)
 
     def _review(self, orders: list[c.Command]) -> bool:
@@ -397,11 +397,14 @@ class Controller:
         made = len(self.experiment.trials)
         if self._closed() or self._asked > made:
             return
+        limit = self.limits.max_trials
         count = _AHEAD if self._eager else self._room()
-        if self._eager and len(self._places.pending) > _AHEAD // 4:
+        if self._eager and limit is not None and self._scheduler.sees_all:
+            count = limit
+        elif self._eager and len(self._places.pending) > _AHEAD // 4:
             return
-        if self.limits.max_trials is not None:
-            count = min(count, self.limits.max_trials - self._asked)
+        if limit is not None:
+            count = min(count, limit - self._asked)
         if count > 0:
             orders.append(c.Ask(self._asked, count))
             self._asked += count

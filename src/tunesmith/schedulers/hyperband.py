@@ -87,6 +87,7 @@ class HyperBandScheduler(Scheduler):
         self.stop_last_trials, self.rules = stop_last_trials, rules
         self.plans = (plans if rules.hyperband_of_theory else plans_2019)(max_t, reduction_factor)
         self.num_stopped = 0
+        self.sees_all = not rules.hyperband_of_theory
         self._waits_at_end = stop_last_trials and rules.hyperband_waits_at_end
         self._time = Clock(time_attr)
         self._verdict = CONTINUE  # about the last report, unless its trial has arrived at a milestone

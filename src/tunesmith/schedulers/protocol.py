@@ -145,6 +145,7 @@ class Scheduler:
     """
 
     needs_objective = True
+    sees_all = False  # whether all trials are to be made at the start, where their number and configurations are known
     objective: Objective | None = None
     seed = 0
     _own_objective: Objective | None = None
