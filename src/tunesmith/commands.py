@@ -86,7 +86,7 @@ class Stop(WorkerCommand, frozen=True):
 
 
 class Pause(WorkerCommand, frozen=True):
-    """Take the trial's resources back; by force, without saving, after `grace_s` seconds.
+    """Take the trial's resources back; by force, without saving, after `grace_s` seconds, which may be infinite.
 
     `keep` says what becomes of its state: ``park`` leaves it in memory if the executor has room and is otherwise the
     same as ``save``, which writes a checkpoint; ``drop`` gives it up, as it is to be replaced.

@@ -328,3 +328,15 @@ def test_a_scheduler_may_want_all_trials_to_be_made_at_the_start() -> None:
         objective=Objective("loss", "min"), scheduler=scheduler, configure=configure, limits=Limits(max_trials=200)
     )
     assert controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=2))) == [c.Ask(0, 200)]
+
+
+def test_a_scheduler_may_pause_a_long_step_and_an_interrupt_does_not_wait_for_it() -> None:
+    class Tired(FIFOScheduler):
+        def review(self, view: View) -> list[tuple[int, Decision]]:
+            return [(0, Decision("pause", "a rest"))] if view.trials[0].status is Status.RUNNING else []
+
+    controller = make(scheduler=Tired())
+    controller.step(suggested(0))
+    controller.step(started(0))
+    assert c.Pause(0, 1, float("inf"), "park") in controller.step(suggested(1))
+    assert c.Pause(0, 1, 30.0, "save") in controller.step(e.StopRequested("Ctrl-C", 5.0, resumable=True))

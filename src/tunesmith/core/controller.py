@@ -8,6 +8,7 @@ an event of its own (a `Record` command), so that a replay never asks again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 import msgspec
@@ -154,7 +155,9 @@ class Controller:
         elif status is Status.PAUSING:
             if kind in _PAUSING:
                 keep = "save" if self.experiment.stop is not None and not trial.given_up else _PAUSING[kind]
-                orders.append(c.Pause(number, trial.incarnation, self.limits.pause_grace_s, keep))
+                # A scheduler may pause a trial in the middle of a step, and steps may be long.
+                grace_s = inf if self.experiment.stop is None else self.limits.pause_grace_s
+                orders.append(c.Pause(number, trial.incarnation, grace_s, keep))
         elif not status.is_live:
             if number in self._places.granted or status.is_final:
                 self._settle(trial, orders)
@@ -199,6 +202,10 @@ class Controller:
     def _config(self, trial: TrialRecord) -> dict[str, Any]:
         return self._configure(trial.values, trial.overrides)
 
+    def _pause_soon(self, trial: TrialRecord) -> c.Pause:
+        keep = "drop" if trial.given_up else "save"
+        return c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s, keep)
+
     # -- what the policies are asked
 
     def _after_report(self, report: e.Reported, orders: list[c.Command]) -> None:
@@ -207,8 +214,7 @@ class Controller:
             orders.append(c.Stop(trial.number, trial.incarnation, self.limits.stop_grace_s))
             return
         if trial.status is Status.PAUSING:
-            keep = "drop" if trial.given_up else "save"
-            orders.append(c.Pause(trial.number, trial.incarnation, self.limits.pause_grace_s, keep))
+            orders.append(self._pause_soon(trial))
             return
         found = self._first_judge(report)
         if found is None:
@@ -336,6 +342,8 @@ class Controller:
             status = self.experiment.trials[number].status
             if request.resumable and status in running:
                 self._decide(e.Judged(number, "pause", request.reason, by="run"), orders)
+            elif request.resumable and status is Status.PAUSING:
+                orders.append(self._pause_soon(self.experiment.trials[number]))
             elif not request.resumable and status in (*running, Status.PAUSING):
                 self._decide(e.Judged(number, "stop", request.reason, by="run"), orders)
         for number in self._places.parked:

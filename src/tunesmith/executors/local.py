@@ -6,6 +6,7 @@ import os
 import select
 import time
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import IO, Final, Literal
 
@@ -294,7 +295,7 @@ class LocalExecutor:
 
     def _tell_to_end(self, slot: Slot, answer: bytes, grace_s: float, what: str) -> None:
         deadline = time.monotonic() + grace_s
-        if slot.deadline is None or deadline < slot.deadline:
+        if deadline < (inf if slot.deadline is None else slot.deadline):
             slot.deadline = deadline
             slot.overdue = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
             self._timed.add(slot)
