@@ -41,6 +41,8 @@ THIRD_PARTY = {
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
     "pandas": {"results"},
+    "numpy": {"schedulers.pb2_model"},
+    "scipy": {"schedulers.pb2_model"},
 }
 
 

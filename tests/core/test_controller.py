@@ -333,7 +333,9 @@ def test_a_scheduler_may_want_all_trials_to_be_made_at_the_start() -> None:
 def test_a_scheduler_may_pause_a_long_step_and_an_interrupt_does_not_wait_for_it() -> None:
     class Tired(FIFOScheduler):
         def review(self, view: View) -> list[tuple[int, Decision]]:
-            return [(0, Decision("pause", "a rest"))] if view.trials[0].status is Status.RUNNING else []
+            return (
+                [(0, Decision("pause", "a rest"))] if view.running and view.trials[0].status is Status.RUNNING else []
+            )
 
     controller = make(scheduler=Tired())
     controller.step(suggested(0))
