@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
     from tunesmith.replaying import Replayed as Replayed
     from tunesmith.replaying import replay as replay
+    from tunesmith.resources import Resources as Resources
     from tunesmith.results import Results as Results
     from tunesmith.results import Trial as Trial
     from tunesmith.results import load as load
@@ -50,11 +51,16 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.hyperband import HyperBandScheduler as HyperBandScheduler
     from tunesmith.schedulers.median import MedianStoppingRule as MedianStoppingRule
     from tunesmith.schedulers.pasha import PASHAScheduler as PASHAScheduler
+    from tunesmith.schedulers.pb2 import PB2 as PB2
     from tunesmith.schedulers.pbt import PopulationBasedTraining as PopulationBasedTraining
+    from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay as PopulationBasedTrainingReplay
     from tunesmith.schedulers.protocol import Change as Change
     from tunesmith.schedulers.protocol import Decision as Decision
     from tunesmith.schedulers.protocol import Exploit as Exploit
     from tunesmith.schedulers.protocol import Scheduler as Scheduler
+    from tunesmith.schedulers.resource_changing import DistributeResources as DistributeResources
+    from tunesmith.schedulers.resource_changing import DistributeResourcesToTopJob as DistributeResourcesToTopJob
+    from tunesmith.schedulers.resource_changing import ResourceChangingScheduler as ResourceChangingScheduler
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
@@ -90,6 +96,7 @@ _HOMES = {
     "executors.local": ("LocalExecutor",),
     "executors.simulated": ("SimulatedExecutor",),
     "replaying": ("Replayed", "replay"),
+    "resources": ("Resources",),
     "results": ("Results", "Trial", "load"),
     "running": ("run",),
     "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
@@ -97,8 +104,13 @@ _HOMES = {
     "schedulers.hyperband": ("HyperBandScheduler",),
     "schedulers.median": ("MedianStoppingRule",),
     "schedulers.pasha": ("PASHAScheduler",),
+    "schedulers.pb2": ("PB2",),
     "schedulers.pbt": ("PopulationBasedTraining",),
+    "schedulers.pbt_replay": ("PopulationBasedTrainingReplay",),
     "schedulers.protocol": ("Change", "Decision", "Exploit", "Scheduler"),
+    "schedulers.resource_changing": (
+        "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
+    ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),

@@ -9,11 +9,13 @@ from datetime import timedelta
 from math import isfinite
 from typing import Any
 
+from tunesmith.callbacks.pbt_policies import read_policy
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
 from tunesmith.executors.protocol import Executor
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
+from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
 
 
@@ -119,8 +121,13 @@ def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
     return plugin
 
 
-def check_scheduler(scheduler: Any) -> Scheduler:
-    """Return `scheduler` if it is one."""
+def check_scheduler(scheduler: Any, num_samples: int) -> Scheduler:
+    """Return `scheduler` if it is one; a policy that it replays is read from its file."""
+    if isinstance(scheduler, PopulationBasedTrainingReplay):
+        if num_samples != 1:
+            raise ArgumentError(f"PopulationBasedTrainingReplay replays one trial; num_samples is {num_samples}.")
+        if scheduler.is_file:
+            scheduler.take(read_policy(scheduler.policy))  # type: ignore[arg-type]  # a file's name, by `is_file`
     if isinstance(scheduler, Scheduler):
         return scheduler
     hint = " Pass an instance, not the class." if isinstance(scheduler, type) else ""

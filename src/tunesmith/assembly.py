@@ -20,6 +20,7 @@ from tunesmith import codec, naming, paths
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.asking import Asker
+from tunesmith.callbacks.pbt_policies import PolicyFiles
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder
@@ -32,7 +33,9 @@ from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
 from tunesmith.results import Results
 from tunesmith.schedulers.fifo import FIFOScheduler
+from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
+from tunesmith.schedulers.resource_changing import ResourceChangingScheduler
 from tunesmith.searchers.protocol import Searcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
@@ -174,7 +177,9 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
 
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
-    return [TracebackFiles(), *plan.callbacks, *console]
+    base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
+    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
+    return [TracebackFiles(), *policies, *plan.callbacks, *console]
 
 
 class _Namer:

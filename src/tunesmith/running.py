@@ -119,7 +119,7 @@ def run(
         objective=check.check_objective(metric, mode),
         num_samples=check.check_count("num_samples", num_samples, least=1, infinite=True) or 1,
         searcher=check.check_plugin("search_alg", search_alg or VariantSearcher(), ("setup", "total", "ask", "tell")),
-        scheduler=check.check_scheduler(scheduler or FIFOScheduler()),
+        scheduler=check.check_scheduler(scheduler or FIFOScheduler(), num_samples),
         stopper=make_stopper(stop),
         resources=check.check_resources(resources_per_trial, requested),
         name=check.check_name(name),

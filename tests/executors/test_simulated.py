@@ -17,7 +17,6 @@ from tests.executors.talk import Talk
 from tunesmith import events as e
 from tunesmith.commands import Continue, Pause, Release, Stop
 from tunesmith.executors.curves import CurveTable
-from tunesmith.executors.simulated import SimulatedExecutor
 from tunesmith.store.sqlite import EventStore
 from tunesmith.streams import stream
 
@@ -33,7 +32,7 @@ def endless(config: dict[str, Any], step: int) -> tuple[dict[str, Any], float]:
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Talk:
-    return Talk(SimulatedExecutor(startup_s=2.0, restore_s=3.0), keep=False, path=tmp_path)
+    return Talk(tune.SimulatedExecutor(startup_s=2.0, restore_s=3.0), keep=False, path=tmp_path)
 
 
 def now(talk: Talk) -> float:
@@ -186,7 +185,7 @@ def test_a_model_may_be_a_table() -> None:
 
 def test_a_run_over_a_table_ends_with_its_rows(run: Run) -> None:
     table = CurveTable([({"k": k}, [({"loss": k / step}, 5.0) for step in range(1, 2 + k)]) for k in range(3)])
-    results = run(table, {"k": tune.grid_search([0, 1, 2, 3])}, executor=SimulatedExecutor())
+    results = run(table, {"k": tune.grid_search([0, 1, 2, 3])}, executor=tune.SimulatedExecutor())
     assert [len(trial.history) for trial in results] == [1, 2, 3, 0]
     assert "table of 3 curves" in str(results[3].error)
 
@@ -201,7 +200,7 @@ def test_a_run_over_a_table_ends_with_its_rows(run: Run) -> None:
     ],
 )
 def test_a_model_that_is_wrong_fails_its_trials_with_the_reason(run: Run, model: Any, message: str) -> None:
-    assert message in str(run(model, executor=SimulatedExecutor())[0].error)
+    assert message in str(run(model, executor=tune.SimulatedExecutor())[0].error)
 
 
 def test_a_model_may_return_the_metric_alone_and_take_parameters(run: Run) -> None:
@@ -209,7 +208,7 @@ def test_a_model_may_return_the_metric_alone_and_take_parameters(run: Run) -> No
         return (losses[step - 1], 1.0) if step <= len(losses) else None
 
     trainable = tune.with_parameters(model, losses=[3.0, 2.0])
-    assert [r["loss"] for r in run(trainable, executor=SimulatedExecutor())[0].history] == [3.0, 2.0]
+    assert [r["loss"] for r in run(trainable, executor=tune.SimulatedExecutor())[0].history] == [3.0, 2.0]
 
 
 def test_a_model_beside_the_trainable_makes_the_same_run_of_it(run: Run) -> None:
@@ -218,8 +217,8 @@ def test_a_model_beside_the_trainable_makes_the_same_run_of_it(run: Run) -> None
             raise AssertionError
 
     with pytest.raises(tune.ArgumentError, match=r"SimulatedExecutor\(model=...\)"):
-        run(Trains, executor=SimulatedExecutor())
-    results = run(Trains, executor=SimulatedExecutor(curve), checkpoint_freq=2, checkpoint_at_end=True)
+        run(Trains, executor=tune.SimulatedExecutor())
+    results = run(Trains, executor=tune.SimulatedExecutor(curve), checkpoint_freq=2, checkpoint_at_end=True)
     assert results[0].name.startswith("Trains")
     checkpoints = [event.checkpoint for event in log(results.path) if getattr(event, "checkpoint", None) is not None]
     assert [checkpoint.iteration for checkpoint in checkpoints] == [2, 3]
@@ -237,7 +236,7 @@ def test_a_model_beside_the_trainable_makes_the_same_run_of_it(run: Run) -> None
 )
 def test_wrong_amounts_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(tune.ArgumentError, match=message):
-        SimulatedExecutor(**arguments)
+        tune.SimulatedExecutor(**arguments)
 
 
 # -- whole runs
@@ -285,7 +284,7 @@ ROUGH: dict[str, Any] = {
 
 
 def test_virtual_time_is_that_of_the_trials_alone(run: Run) -> None:
-    executor = SimulatedExecutor(workers=2, start=1000.0)
+    executor = tune.SimulatedExecutor(workers=2, start=1000.0)
     results = run(curve, {"x": tune.grid_search([0, 5, 0, 5])}, executor=executor)
     assert [trial.last_result["timestamp"] for trial in results if trial.last_result] == [1030, 1045, 1060, 1090]
     assert [getattr(log(results.path)[i], "at", None) for i in (0, 1, -1)] == [1000.0, 1000.0, 1090.0]
@@ -295,7 +294,7 @@ def test_the_same_seed_gives_the_same_run_however_long_decisions_take(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def go(name: str, seed: int) -> list[str]:
-        executor = SimulatedExecutor(**ROUGH, seed=seed)
+        executor = tune.SimulatedExecutor(**ROUGH, seed=seed)
         stop = {"training_iteration": 16}
         return told(
             run(endless, num_samples=40, executor=executor, scheduler=halving(), stop=stop, max_failures=3, name=name)
@@ -321,7 +320,7 @@ def test_whatever_is_decided_every_trial_ends(run: Run, seed: int) -> None:
                 return tune.Change(reason="it may", overrides={"x": draw.random()})
             return tune.Decision("continue" if action == "exploit" else action, "it may")
 
-    executor = SimulatedExecutor(**ROUGH, seed=seed)
+    executor = tune.SimulatedExecutor(**ROUGH, seed=seed)
     stop = {"training_iteration": 30}
     results = run(endless, num_samples=60, executor=executor, scheduler=Moody(), stop=stop, max_failures=-1)
     assert {trial.status for trial in results} == {"TERMINATED"}
@@ -330,7 +329,7 @@ def test_whatever_is_decided_every_trial_ends(run: Run, seed: int) -> None:
 
 
 def test_workers_die_at_the_rate_that_is_asked_for_and_trials_are_tried_again(run: Run) -> None:
-    executor = SimulatedExecutor(failure_rate=0.1, workers=10)
+    executor = tune.SimulatedExecutor(failure_rate=0.1, workers=10)
     results = run(endless, num_samples=40, executor=executor, stop={"training_iteration": 10}, max_failures=-1)
     assert all(len(trial.history) == 10 for trial in results)
     events = log(results.path)
@@ -344,26 +343,26 @@ def test_slowdown_has_the_median_one_and_spreads_the_times(run: Run) -> None:
     def model(config: dict[str, Any], step: int) -> tuple[dict[str, Any], float] | None:
         return ({"loss": 0.0}, 100.0) if step <= 500 else None
 
-    times = sorted(r["time_this_iter_s"] for r in run(model, executor=SimulatedExecutor(slowdown=0.5))[0].history)
+    times = sorted(r["time_this_iter_s"] for r in run(model, executor=tune.SimulatedExecutor(slowdown=0.5))[0].history)
     assert 90 < times[250] < 110
     assert 100 * math.exp(-0.6) < times[80] < 100 * math.exp(-0.4)
 
 
 def test_a_time_budget_is_one_of_virtual_time(run: Run) -> None:
-    executor = SimulatedExecutor(workers=1)
+    executor = tune.SimulatedExecutor(workers=1)
     results = run(curve, num_samples=10, executor=executor, time_budget_s=3600 * 24)
     assert len(results) == 10
-    results = run(endless, {"x": 9.0}, executor=SimulatedExecutor(workers=1), time_budget_s=3600)
+    results = run(endless, {"x": 9.0}, executor=tune.SimulatedExecutor(workers=1), time_budget_s=3600)
     assert len(results[0].history) == 360
     assert "budget" in results.stop_reason
 
 
 def test_a_trial_that_asks_for_more_than_a_cpu_leaves_less_to_others(run: Run) -> None:
-    executor = SimulatedExecutor(workers=4, resources={"gpu": 2})
+    executor = tune.SimulatedExecutor(workers=4, resources={"gpu": 2})
     run(curve, {}, num_samples=4, executor=executor, resources_per_trial={"cpu": 1, "gpu": 1})
     assert executor.clock() == 60.0
     with pytest.raises(tune.ResourceError):
-        run(curve, executor=SimulatedExecutor(workers=4), resources_per_trial={"cpu": 5})
+        run(curve, executor=tune.SimulatedExecutor(workers=4), resources_per_trial={"cpu": 5})
 
 
 def test_a_searcher_that_learns_is_told_before_it_is_asked_and_time_stands_still(run: Run) -> None:
@@ -377,7 +376,7 @@ def test_a_searcher_that_learns_is_told_before_it_is_asked_and_time_stands_still
         def tell(self, trial: int, metrics: Any, final: bool, failed: bool) -> None:
             self.known += final
 
-    executor = SimulatedExecutor(workers=1)
+    executor = tune.SimulatedExecutor(workers=1)
     results = run(curve, num_samples=4, executor=executor, search_alg=Learns())
     assert [trial.config["x"] for trial in results] == [0.0, 1.0, 2.0, 3.0]
     assert executor.clock() == 3 * (10 + 11 + 12 + 13)
@@ -390,7 +389,7 @@ def test_a_searcher_that_fails_ends_the_search_and_not_the_run(run: Run) -> None
         def tell(self, trial: int, metrics: Any, final: bool, failed: bool) -> None:
             raise RuntimeError("lost the thread")
 
-    results = run(curve, num_samples=5, executor=SimulatedExecutor(workers=1), search_alg=Fails())
+    results = run(curve, num_samples=5, executor=tune.SimulatedExecutor(workers=1), search_alg=Fails())
     assert [trial.status for trial in results] == ["TERMINATED"]
     assert results.stop_reason == "RuntimeError: lost the thread"
 
@@ -404,7 +403,7 @@ def test_a_run_that_its_user_leaves_is_saved_and_goes_on_where_it_was(run: Run) 
                 self.left = True
                 signal.raise_signal(signal.SIGINT)
 
-    executor = SimulatedExecutor(workers=2)
+    executor = tune.SimulatedExecutor(workers=2)
     how: dict[str, Any] = {"num_samples": 4, "stop": {"training_iteration": 8}, "name": "left", "executor": executor}
     left = run(endless, callbacks=[Impatient()], **how)
     assert sorted({trial.status for trial in left}) == ["PAUSED", "PENDING"]
@@ -433,7 +432,7 @@ class Killer(tune.Callback):
 def test_a_run_that_was_killed_goes_on_to_the_same_end(run: Run, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def go(**more: Any) -> tune.Results:
         return run(
-            endless, num_samples=20, executor=SimulatedExecutor(workers=3), stop={"training_iteration": 20}, **more
+            endless, num_samples=20, executor=tune.SimulatedExecutor(workers=3), stop={"training_iteration": 20}, **more
         )
 
     whole = go(name="whole")

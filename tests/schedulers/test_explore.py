@@ -109,21 +109,22 @@ def test_a_custom_function_has_the_last_word_and_what_it_changes_is_overridden()
 
     explorer = Explorer({"lr": [0.1]}, custom=custom)
     explored = explorer.explore({"lr": 0.1, "batch": 16, "net": {"width": [1, 2], "depth": 3}}, Random(0))
-    assert explored.overrides == {"lr": 0.1, "batch": 32, "net/width/1": 5, "fresh": {"a": 1}}
+    assert explored.overrides == {"lr": 0.1, "batch": 32, "net/width/1": 5, "fresh/a": 1}
     assert explored.suffix() == "@perturbed[lr=0.1]"
     alone = Explorer(None, custom=custom).explore({"batch": 16, "net": {"width": [1, 2]}}, Random(0))
-    assert alone.suffix() == "@perturbed[batch=32,fresh={'a': 1},width_1=5]"
+    assert alone.suffix() == "@perturbed[batch=32,a=1,width_1=5]"
 
 
 @given(st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(st.text("ab/~?1", max_size=3), inner, max_size=3)))
 def test_the_overrides_make_the_new_configuration_of_the_old(tree: Any) -> None:
     config = {"tree": tree, "x": 1}
-    explorer = Explorer({"x": [2, 3]}, custom=lambda found: {**found, "tree": {"a": tree, "b": [tree]}})
+    explorer = Explorer({"x": [2, 3]}, custom=lambda found: {**found, "tree": {"b": [tree], "c": tree}})
     explored = explorer.explore(config, Random(0))
     rebuilt = explored.old
     for path, value in explored.overrides.items():
         put(rebuilt, path, value)
-    assert {key: rebuilt["tree"][key] for key in ("a", "b")} == explored.new["tree"]
+    kept = {key: value for key, value in tree.items() if key not in ("b", "c")} if isinstance(tree, dict) else {}
+    assert rebuilt["tree"] == {**explored.new["tree"], **kept, "c": rebuilt["tree"]["c"]}
     assert rebuilt["x"] == explored.new["x"]
 
 
@@ -139,17 +140,18 @@ def fail(*_: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("explorer", "config", "message"),
+    ("mutations", "custom", "message"),
     [
-        (Explorer({"a": {"b": fail}}, resample_probability=1), {"a": {"b": 1}}, "the function at 'a/b' in hyperparam_mutations raised ValueError: no luck"),
-        (Explorer(None, custom=fail), {}, "custom_explore_fn raised ValueError: no luck"),
-        (Explorer(None, custom=lambda config: None), {}, "must return the configuration, a dict; it returned None"),
-        (Explorer({"a": {"b": [1]}}), {"a": 5}, "has 'a/b', but the configuration has no place for it"),
+        ({"a": {"b": fail}}, None, "the function at 'a/b' in hyperparam_mutations raised ValueError: no luck"),
+        (None, fail, "custom_explore_fn raised ValueError: no luck"),
+        (None, lambda config: None, "must return the configuration, a dict; it returned None"),
+        ({"x": {"b": [1]}}, None, "has 'x/b', but the configuration has no place for it"),
     ],
-)  # fmt: skip
-def test_a_function_that_fails_is_named(explorer: Explorer, config: dict[str, Any], message: str) -> None:
+)
+def test_a_function_that_fails_is_named(mutations: Any, custom: Any, message: str) -> None:
+    explorer = Explorer(mutations, custom=custom, resample_probability=1)
     with pytest.raises(ArgumentError, match=message):
-        explorer.explore(config, Random(0))
+        explorer.explore({"a": {"b": 1}, "x": 5}, Random(0))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,8 @@ class Explorer:
             arguments that returns a value.
         resample_probability: how often a value is drawn anew rather than moved, from 0 to 1.
         factors: by one of these a number is multiplied.
-        custom: a function of the new configuration that returns one that is to be used instead.
+        custom: a function of the new configuration that returns the one to be used. It may change and add values;
+            what it removes stays.
         truncates: whether the decimals of a product are cut off where a whole number was before. Otherwise it is
             rounded, and moves by at least 1.
 
@@ -103,7 +104,7 @@ class Explorer:
             new = self._customise(self._custom, new)
         overrides = {join(keys): found for keys in values if (found := _get(new, keys)) is not _MISSING}
         mutated = tuple(overrides)
-        changes = {join(keys): value for keys, value in _changes(old, new, ()) if join(keys) not in overrides}
+        changes = {path: value for path, value in difference(old, new).items() if path not in overrides}
         return Explored(old, new, overrides | changes, mutated or tuple(changes))
 
     def _customise(self, custom: Callable[[dict[str, Any]], dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +137,16 @@ class Explorer:
         if step and not self._truncates:
             moved = _on_grid(value, moved, step)
         moved = _within(mutation, moved, step)
-        return int(moved) if is_whole else moved
+        return int(moved) if is_whole else float(moved)
+
+
+def difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the values, by path, that `new` has and `old` has not.
+
+    >>> difference({"net": {"depth": 2, "width": 8}}, {"net": {"depth": 3, "width": 8}})
+    {'net/depth': 3}
+    """
+    return {join(keys): value for keys, value in _changes(old, new, ())}
 
 
 def _checked_factors(factors: Any) -> tuple[float, ...]:
@@ -241,9 +251,11 @@ def _set(node: Any, keys: Keys, value: Any) -> None:
 
 def _changes(old: Any, new: Any, keys: Keys) -> Iterator[tuple[Keys, Any]]:
     """Yield each value of `new` that `old` does not have."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, dict) and isinstance(new, dict) and (new or not old):
         for key, child in new.items():
-            yield from _changes(old.get(key, _MISSING), child, (*keys, key))
+            yield from _changes(
+                old.get(key, {} if isinstance(child, dict) and child else _MISSING), child, (*keys, key)
+            )
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from _changes(before, after, (*keys, i))

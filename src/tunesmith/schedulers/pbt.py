@@ -32,6 +32,10 @@ class PopulationBasedTraining(Scheduler):
     holds what it was ranked by, the trial goes on from its own state. A class trainable saves itself when it is told
     to; a function has to report a checkpoint at each perturbation.
 
+    A trial is compared with what the others were at their own last perturbation. So where values improve by more from
+    one perturbation to the next than they differ between trials, those that come first look good; `synch` compares all
+    at the same time.
+
     When trials wait for a place, each that comes to a perturbation gives its own away, and the one that is furthest
     behind is started. A value that is not finite is the worst, and nobody goes on from its trial.
 
@@ -51,7 +55,8 @@ class PopulationBasedTraining(Scheduler):
         quantile_fraction: which share of the trials are the best, and the worst; from 0 (none) to 0.5. Rounded up.
         resample_probability: how often a value is drawn anew from its list, domain or function instead; from 0 to 1.
         perturbation_factors: by one of these, drawn at random, a number is multiplied; above 0.
-        custom_explore_fn: is given the new configuration and returns the one to be used.
+        custom_explore_fn: is given the new configuration and returns the one to be used. It may change and add values,
+            but not remove any.
         synch: whether all trials come to a perturbation before any goes on. They pause until then.
         rules: `RULES_TODAY`, or `RULES_2019` for the perturbations of Ray Tune 0.6.5 and its log lines as the reasons.
 
@@ -91,12 +96,8 @@ class PopulationBasedTraining(Scheduler):
         _check_number("perturbation_interval", perturbation_interval, above=0)
         _check_number("burn_in_period", burn_in_period)
         _check_number("quantile_fraction", quantile_fraction, most=0.5)
-        self.time_attr, self.perturbation_interval, self.burn_in_period = (
-            time_attr,
-            perturbation_interval,
-            burn_in_period,
-        )
-        self.quantile_fraction, self.synch, self.rules = quantile_fraction, synch, rules
+        self.time_attr, self.quantile_fraction, self.synch, self.rules = time_attr, quantile_fraction, synch, rules
+        self.perturbation_interval, self.burn_in_period = perturbation_interval, burn_in_period
         self.num_checkpoints = self.num_perturbs = 0
         self._explorer = Explorer(
             hyperparam_mutations,
@@ -258,21 +259,27 @@ class PopulationBasedTraining(Scheduler):
         member = self._population.members[report.trial]
         if self._is_due:
             if self._has_to_save(member, report):
-                return Decision(
-                    "save", f"saves its state at {self.time_attr} {member.last:g}: {self._standing(member)}"
-                )
+                why = "others may go on from it when all are there" if self.synch else self._standing(member)
+                return Decision("save", f"saves its state at {self.time_attr} {member.last:g}: {why}")
             if not self.synch and self._population.is_worst(member):
                 return self._replace(member, view)
         return self._give_way(member, view)
 
     def _replace(self, member: Member, view: View) -> Decision:
+        """Let one of the worst go on from another's state.
+
+        Where there is none, it is held, too, for the review to let it go on: to continue is recorded, and with its
+        reason, only after a hold.
+        """
         donors = self._donors()
         if donors:
             found = self._exploit(member, donors, view)
-            return found if type(found) is Exploit else Decision("hold", found.reason)  # the review tells it again
+            return found if type(found) is Exploit else Decision("hold", found.reason)
         if self._saving:
             return Decision("hold", f"waits for a state to go on from, which is being saved: {self._standing(member)}")
-        return self._give_way(member, view)
+        if self._can_save or self._complaint:
+            return self._give_way(member, view)
+        return Decision("hold", self._lacking())
 
     def review(self, view: View) -> Sequence[tuple[int, Decision]]:
         """Decide about those that waited for a state that is saved now, or that nobody will save any more."""
@@ -288,10 +295,15 @@ class PopulationBasedTraining(Scheduler):
         """Decide about a trial that has waited."""
         member = self._population.members[number]
         donors = self._donors()
-        found = self._exploit(member, donors, view) if donors else Decision("continue", self._lacking())
-        if type(found) is Exploit:
-            return found
-        return Decision(self._give_way(member, view).action, found.reason)
+        found = CONTINUE
+        if not self._population.is_worst(member):  # others have ended meanwhile
+            reason = "goes on from its own state: it is not among the worst any more"
+        elif not donors:
+            reason = self._lacking()
+        else:
+            found = self._exploit(member, donors, view)
+            reason = found.reason
+        return found if type(found) is Exploit else Decision(self._give_way(member, view).action, reason)
 
     def _close(self, worst: list[int], view: View) -> Iterator[tuple[int, Decision]]:
         """Replace the worst of a round."""
@@ -356,17 +368,21 @@ class PopulationBasedTraining(Scheduler):
         )
 
     def _standing(self, member: Member) -> str:
-        value, count, share = shown(self._goal, member.score), len(self._population), self._population.share
-        for is_there, which in ((self._population.is_worst, "worst"), (self._population.is_best, "best")):
-            if is_there(member):
-                return f"{value} is among the {which} {share} of {count} trials"
-        return f"{value} is neither among the best nor the worst {share} of {count} trials"
+        population = self._population
+        which = "worst" if population.is_worst(member) else "best"
+        value = shown(self._goal, member.score)
+        return f"{value} is among the {which} {population.share} of {len(population)} trials"
 
     def _lacking(self) -> str:
-        return (
+        reason = (
             f"goes on from its own state: none of the best {self._population.share} of {len(self._population)} trials"
-            " has a checkpoint of its last perturbation. A function has to report one at least every"
-            f" {self.perturbation_interval:g} {self.time_attr}, with tune.report(..., checkpoint=...)"
+            " has a checkpoint of its last perturbation"
+        )
+        if self._can_save:
+            return reason
+        return (
+            f"{reason}. A function has to report one at least every {self.perturbation_interval:g} {self.time_attr},"
+            " with tune.report(..., checkpoint=...)"
         )
 
     def describe(self, view: View) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import count
 from math import ceil, inf
-from typing import Final
+from typing import Final, TypeAlias
 
 from tunesmith.schedulers.protocol import TrialView
 from tunesmith.schedulers.rungs import Key
 from tunesmith.trial import Status
+
+Turn: TypeAlias = tuple[float, int, int]  # the time of the last perturbation, how many came before, the trial
 
 _WAITING: Final = frozenset({Status.PENDING, Status.PAUSED})
 
@@ -18,7 +21,8 @@ class Member:
     """A trial, and what it was when it last came to a perturbation: at the time `last` and the iteration `iteration`.
 
     `due` is the time of its next one. `key` is its place in the ranking, None before the first. `is_itself` is False
-    from when it became a clone to its next perturbation: what it goes on from is not what was ranked.
+    from when it became a clone to its next perturbation: what it goes on from is not what was ranked. `trial` is the
+    view of it, which is always of the present.
     """
 
     __slots__ = ("due", "is_itself", "iteration", "key", "last", "trial", "turn")
@@ -30,7 +34,7 @@ class Member:
         self.iteration = 0
         self.key: Key | None = None
         self.is_itself = False
-        self.turn: tuple[float, int] | None = None
+        self.turn: Turn | None = None
 
     @property
     def score(self) -> float:
@@ -60,7 +64,8 @@ class Population:
         self.members: dict[int, Member] = {}
         self._quantile = quantile
         self._ranking: list[Key] = []  # from the worst to the best
-        self._queue: list[tuple[float, int]] = []  # (last, trial) of those that wait for a place
+        self._queue: list[Turn] = []  # of those that wait for a place
+        self._turns = count()
 
     def __len__(self) -> int:
         """How many are ranked."""
@@ -69,8 +74,8 @@ class Population:
     @property
     def share(self) -> int:
         """How many are the best, and how many the worst; none while there is nobody to compare with."""
-        count = len(self._ranking)
-        return min(ceil(self._quantile * count), count // 2)
+        ranked = len(self._ranking)
+        return min(ceil(self._quantile * ranked), ranked // 2)
 
     def rank(self, member: Member, t: float, score: float, iteration: int) -> None:
         """Take in what a trial is at its perturbation."""
@@ -86,18 +91,22 @@ class Population:
 
     def place(self, member: Member) -> None:
         """Let a trial wait, or no longer, as its status says."""
-        turn = (member.last, member.trial.number) if member.trial.status in _WAITING else None
-        if turn == member.turn:
-            return
+        waits = member.trial.status in _WAITING
         if member.turn is not None:
+            if waits and member.turn[0] == member.last:
+                return
             del self._queue[bisect_left(self._queue, member.turn)]
-        if turn is not None:
-            insort(self._queue, turn)
-        member.turn = turn
+            member.turn = None
+        if waits:
+            member.turn = (member.last, next(self._turns), member.trial.number)
+            insort(self._queue, member.turn)
 
     def waiting(self) -> Iterator[Member]:
-        """Yield those that wait for a place: first who came to a perturbation least late, then by number."""
-        return (self.members[number] for _, number in self._queue)
+        """Yield those that wait for a place: by the time of their last perturbation, then as they came.
+
+        Not by number: a clone has its donor's time. If it went first, it might be cloned again, and so for ever.
+        """
+        return (self.members[number] for _, _, number in self._queue)
 
     def is_worst(self, member: Member) -> bool:
         """Whether it is among the worst."""

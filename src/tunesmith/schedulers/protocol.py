@@ -51,7 +51,7 @@ CONTINUE = Decision("continue")
 
 
 class TrialView(Protocol):
-    """A trial as a scheduler may see it. Everything is as of the event that was folded last.
+    """A trial as a scheduler may see it. Everything is as of the event that was folded last, also in one that is kept.
 
     `iteration` counts the reports that stand: a rollback to a checkpoint lowers it. `last` is the last of them, None
     after a rollback until the next one. `saving`: its worker was told to save and has not answered yet. `held`: a
