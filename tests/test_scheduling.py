@@ -154,3 +154,28 @@ def test_without_a_metric_a_scheduler_that_compares_is_refused(tmp_path: Path) -
         tune.run(climb, {"x": 1.0}, scheduler=PauseOnce(), storage_path=tmp_path)
     with pytest.raises(tune.ArgumentError, match="metric= without mode="):
         PauseOnce(metric="loss")
+
+
+class StopPaused(tune.Scheduler):
+    """Pause each trial after its first report, and stop those that are paused when all are."""
+
+    def judge(self, report: Reported, view: View) -> tune.Decision:
+        return tune.Decision("pause", "a rest")
+
+    def choose(self, view: View) -> int | None:
+        return next((trial for trial in view.pending if view.fits(trial)), None)
+
+    def review(self, view: View) -> list[tuple[int, tune.Decision]]:
+        if view.running or view.pending or not view.complete:
+            return []
+        return [(trial, tune.Decision("stop", "enough")) for trial in view.paused]
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_a_trial_that_is_stopped_in_memory_still_saves_itself_at_its_end(run: Run, executor: Any) -> None:
+    space = {"x": tune.grid_search([1.0, 2.0, 3.0])}
+    results = run(Climb, space, executor=executor, scheduler=StopPaused(), checkpoint_at_end=True)
+    assert [(t.status, t.reason) for t in results] == [("TERMINATED", "enough")] * 3
+    for trial in results:
+        assert trial.checkpoint is not None
+        assert Path(trial.checkpoint.path).is_dir()

@@ -147,10 +147,11 @@ class Controller:
         parked = self._places.parked
         if number in parked and not trial.parked:
             del parked[number]
-            if kind is not e.Released and kind is not e.Lost:  # it is not wanted any more
+            if kind is e.Cloned:  # its state is not wanted any more
                 orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
         if status is Status.STOPPING:
             if kind is e.Judged:
+                self._places.paused.pop(number, None)
                 orders.append(c.Stop(number, trial.incarnation, self.limits.stop_grace_s))
         elif status is Status.PAUSING:
             if kind in _PAUSING:
@@ -357,9 +358,9 @@ class Controller:
             while self._place_one(orders):
                 pass
             self._ask(orders)
-            if not places.granted and self._is_complete():
+            if not places.granted and places.paused.keys() >= places.parked.keys() and self._is_complete():
                 self._end_stalled(orders)
-        if places.granted or (self.experiment.stop is not None and places.parked):
+        if places.granted or places.parked:
             return
         if self.experiment.stop is not None or (self._is_complete() and not places.anybody_waits):
             orders.append(c.Finish())

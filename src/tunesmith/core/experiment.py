@@ -22,8 +22,8 @@ class TrialRecord:
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
     both as recorded. `first_name` is its name before any of that. `parked`: it is paused and its worker keeps its state
-    in memory. `saving`, `held`: its worker was told to save and has not answered yet; it has reported and waits for a
-    decision. `given_up`: what its present worker does is not wanted any more.
+    in memory, until it goes on or has ended. `saving`, `held`: its worker was told to save and has not answered yet; it
+    has reported and waits for a decision. `given_up`: what its present worker does is not wanted any more.
     """
 
     __slots__ = (
@@ -103,7 +103,7 @@ class Experiment:
             return event.iteration <= trial.iteration or trial.parked or trial.given_up
         if type(event) is e.Saved:
             return not trial.saving
-        if trial.parked:
+        if trial.parked and trial.status is Status.PAUSED:
             return type(event) not in (e.Released, e.Lost)
         return type(event) is e.Started and trial.started is not None and trial.started.incarnation == trial.incarnation
 
@@ -188,7 +188,7 @@ class Experiment:
                 raise self._refusal(trial, event)
         self._move(trial, self._target(trial, event, targets))
 
-    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:  # noqa: C901
+    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:
         """Write the event's content to the trial and choose where it leads. One case an event."""
         match event:
             case e.Placed():
@@ -208,19 +208,21 @@ class Experiment:
                 self._changed(trial, event)
             case e.Saved():
                 trial.checkpoint, trial.saving = event.checkpoint, False
-            case e.Completed() | e.Stopped() | e.Paused():
-                if not trial.given_up:
-                    trial.checkpoint = event.checkpoint or trial.checkpoint
-                trial.saving = trial.held = False
-                if trial.failing:
-                    return Status.ERROR
-                trial.parked = targets[0] is Status.PAUSED and isinstance(event, e.Paused) and event.parked
-            case e.Released():
-                trial.checkpoint, trial.parked = event.checkpoint or trial.checkpoint, False
-                self._roll_back(trial)
+            case e.Completed() | e.Stopped() | e.Paused() | e.Released():
+                self._left(trial, event, targets[0])
+                return Status.ERROR if trial.failing else targets[0]
             case e.Failed() | e.Lost():
                 return self._failed(trial, event.failure, targets)
         return targets[0]
+
+    def _left(self, trial: TrialRecord, event: e.Completed | e.Stopped | e.Paused | e.Released, target: Status) -> None:
+        """Take note that the worker has ended or, if the trial is parked, lets it wait."""
+        if not trial.given_up:
+            trial.checkpoint = event.checkpoint or trial.checkpoint
+        trial.saving = trial.held = False
+        trial.parked = target is Status.PAUSED and isinstance(event, e.Paused) and event.parked
+        if type(event) is e.Released and target is Status.PAUSED:
+            self._roll_back(trial)
 
     def _cloned(self, trial: TrialRecord, event: e.Cloned) -> None:
         trial.values, trial.overrides, trial.name = event.values, event.overrides, event.name
@@ -254,9 +256,8 @@ class Experiment:
         if event.action == "fail":
             trial.failing = True
             trial.failure = Failure("metric", event.reason)
-        if Status.STOPPING in targets:
+        if Status.STOPPING in targets and (trial.parked or trial.status is not Status.PAUSED):
             return Status.STOPPING
-        trial.parked = False
         return Status.ERROR if trial.failing else Status.TERMINATED
 
     def _failed(self, trial: TrialRecord, failure: Failure, targets: tuple[Status, ...]) -> Status:
@@ -267,6 +268,7 @@ class Experiment:
             self._roll_back(trial)
             return Status.PAUSED if trial.status is Status.PAUSED else Status.PENDING
         if trial.status is Status.STOPPING and Status.TERMINATED in targets:
+            trial.parked = False
             return Status.ERROR if trial.failing else Status.TERMINATED
         if trial.status is Status.PAUSING and self.stop is not None:
             # The run is ending and the worker was too slow to save: no fault of the trial.

@@ -16,13 +16,15 @@ def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check a
     found = []
     for trial in experiment.trials:
         number, status = trial.number, trial.status
-        if status.is_live != (number in granted):
+        if (status.is_live and not trial.parked) != (number in granted):
             found.append(f"trial {number} is {status.value}, resources granted: {number in granted}")
         if (status is Status.PENDING) != (number in pending):
             found.append(f"trial {number} is {status.value}, waits for its turn: {number in pending}")
         if (status is Status.PAUSED) != (number in paused):
             found.append(f"trial {number} is {status.value}, counted as paused: {number in paused}")
-        if trial.parked != (number in places.parked) or (trial.parked and status is not Status.PAUSED):
+        if trial.parked != (number in places.parked) or (
+            trial.parked and status not in (Status.PAUSED, Status.STOPPING)
+        ):
             found.append(
                 f"trial {number} is {status.value}, parked: {trial.parked}, on the list: {number in places.parked}"
             )

@@ -21,14 +21,14 @@ MOVES: Final[Moves] = {
     e.Started: {S.STARTING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
     # A report that was under way when a stop or pause was sent is recorded and not judged.
     e.Reported: {S.RUNNING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
-    # stop and fail lead to STOPPING while a worker lives, to the end when none does; pause leads to PAUSING; save, hold
-    # and continue leave a trial RUNNING.
+    # stop and fail lead to STOPPING while a worker lives, that of a parked trial too, to the end when none does; pause
+    # leads to PAUSING; save, hold and continue leave a trial RUNNING.
     e.Judged: {
         S.PENDING: (S.TERMINATED, S.ERROR),
         S.STARTING: (S.STOPPING, S.PAUSING),
         S.RUNNING: (S.STOPPING, S.PAUSING, S.RUNNING),
         S.PAUSING: (S.STOPPING,),
-        S.PAUSED: (S.TERMINATED, S.ERROR),
+        S.PAUSED: (S.TERMINATED, S.ERROR, S.STOPPING),
         S.STOPPING: (S.STOPPING,),
     },
     # To go on from another trial's state, or with other resources, a trial has to be paused first.
@@ -40,7 +40,7 @@ MOVES: Final[Moves] = {
     e.Stopped: {S.STOPPING: (S.TERMINATED, S.ERROR)},
     e.Paused: {S.PAUSING: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
     # The worker of a parked trial has left, as it was told to or (Lost) by itself.
-    e.Released: {S.PAUSED: (S.PAUSED,)},
+    e.Released: {S.PAUSED: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
     # PENDING when the trial may be tried again, else ERROR.
     e.Failed: {
         S.STARTING: (S.PENDING, S.ERROR),

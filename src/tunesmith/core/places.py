@@ -13,8 +13,8 @@ class Places:
     """The lists of trials and the books of what they were granted; the fold of who started and who has left.
 
     `pending` are those that have never run, or are to be tried again, in the order of their turn. `paused` are in the
-    order of their pausing; those of them whose workers keep their state in memory are in `parked`, too. `granted` have
-    resources.
+    order of their pausing; those of them whose workers keep their state in memory are in `parked`, too, and stay there
+    while they are being stopped. `granted` have resources.
     """
 
     __slots__ = ("granted", "parked", "paused", "pending", "pool")
