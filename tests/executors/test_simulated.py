@@ -249,7 +249,7 @@ def history(results: tune.Results) -> list[list[tuple[int, float]]]:
 def told(results: tune.Results) -> list[str]:
     """The log without what differs in each run: the experiment's id and the process."""
     return [
-        repr(event).replace(results.experiment_id[:5], "")
+        repr(event).replace(f"{results.experiment_id[:5]}_", "_")
         for event in log(results.path)
         if not isinstance(event, (e.Created, e.SessionOpened))
     ]

@@ -12,12 +12,17 @@ from tunesmith import events as e
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
 from tunesmith.schedulers.hyperband import HyperBandScheduler
-from tunesmith.schedulers.rules import RULES_2019
+from tunesmith.schedulers.rules import RULES_2019, Rules
 from tunesmith.trial import CheckpointRef, Failure, Status
 
 TRACES = json.loads((Path(__file__).parent / "traces.json").read_text())
 REWARD = Objective("episode_reward_mean", "max")
 SCORE, LOSS = Objective("score", "max"), Objective("loss", "min")
+
+
+def paper(*arguments: Any, **named: Any) -> HyperBandScheduler:
+    """Brackets in the order of the paper: the first one is cut most often."""
+    return HyperBandScheduler(*arguments, **{"rules": Rules(hyperband_most_trials_first=True), **named})
 
 
 def fading(trial: int, t: int) -> dict[str, float]:
@@ -111,7 +116,7 @@ def test_a_winner_that_waits_for_a_worker_is_shown_as_pending() -> None:
 
 
 def test_a_full_bracket_of_today_halves_down_to_one() -> None:
-    world = play(HyperBandScheduler(max_t=27, reduction_factor=3), 27, 4).run()
+    world = play(paper(max_t=27, reduction_factor=3), 27, 4).run()
     assert sorted(ends(world), reverse=True) == [27, *[9] * 2, *[3] * 6, *[1] * 18]
     assert ends(world)[0] == 27
     assert world.scheduler.describe(world).split("\n") == [
@@ -122,18 +127,18 @@ def test_a_full_bracket_of_today_halves_down_to_one() -> None:
 
 
 def test_a_few_trials_still_give_a_winner_that_was_trained_to_its_end() -> None:
-    assert ends(play(HyperBandScheduler(), 7, 3).run()) == [81, 3, 1, 1, 1, 1, 1]
+    assert ends(play(paper(), 7, 3).run()) == [81, 3, 1, 1, 1, 1, 1]
 
 
 def test_the_one_for_which_all_waited_goes_on_without_a_pause() -> None:
-    world = play(HyperBandScheduler(max_t=3), 3, 3, metrics=lambda trial, t: {"score": trial}).run()
+    world = play(paper(max_t=3), 3, 3, metrics=lambda trial, t: {"score": trial}).run()
     assert world.log == [
         (0, 1, "pause"), (1, 1, "pause"), (2, 1, "hold"), (0, None, "stop"), (1, None, "stop"), (2, 3, "stop"),
     ]  # fmt: skip
 
 
 def test_decisions_are_told_in_the_values_that_were_reported() -> None:
-    world = play(HyperBandScheduler(max_t=4, reduction_factor=2), 4, 2, objective=LOSS, metrics=lambda trial, t: {
+    world = play(paper(max_t=4, reduction_factor=2), 4, 2, objective=LOSS, metrics=lambda trial, t: {
         "loss": [0.5, 0.25, 0.25, nan][trial]
     }).run()  # fmt: skip
     assert world.reasons == [
@@ -152,7 +157,7 @@ def test_decisions_are_told_in_the_values_that_were_reported() -> None:
 
 
 def test_a_bracket_that_is_not_full_waits_while_more_trials_may_come() -> None:
-    world = play(HyperBandScheduler(max_t=9), 4, 4, complete=False).run()
+    world = play(paper(max_t=9), 4, 4, complete=False).run()
     assert [trial.status for trial in world.trials] == [Status.PAUSED] * 4
     assert world.reasons[-1] == (
         "paused at milestone 1 with -4: 4 of the 4 trials of its bracket are there, and more may join"
@@ -163,7 +168,7 @@ def test_a_bracket_that_is_not_full_waits_while_more_trials_may_come() -> None:
 
 
 def test_trials_that_come_after_all_join_a_bracket_of_their_own() -> None:
-    world = play(HyperBandScheduler(max_t=9), 4, 4)
+    world = play(paper(max_t=9), 4, 4)
     world.turn()
     world.complete = False
     world.suggest(4)
@@ -174,12 +179,12 @@ def test_trials_that_come_after_all_join_a_bracket_of_their_own() -> None:
 @pytest.mark.parametrize("stop_at", [1, 2, 3, 5, 9])
 def test_nobody_waits_for_those_that_end_early(rules: dict[str, Any], stop_at: int) -> None:
     errors = [(trial, 1 + trial % 4) for trial in range(0, 30, 3)]
-    world = play(HyperBandScheduler(max_t=9, **rules), 30, 4, stop_at=stop_at, errors=errors).run()
+    world = play(paper(max_t=9, **rules), 30, 4, stop_at=stop_at, errors=errors).run()
     assert all(trial.status.is_final for trial in world.trials)
 
 
 def test_jumps_over_milestones_count_for_each_of_them() -> None:
-    world = play(HyperBandScheduler(max_t=27), 9, 9)
+    world = play(paper(max_t=27), 9, 9)
     world.place()
     for trial in range(9):
         world.report(trial, skip=5 if trial == 0 else 1)
@@ -190,14 +195,14 @@ def test_jumps_over_milestones_count_for_each_of_them() -> None:
 
 
 def test_what_starts_from_the_beginning_again_is_not_judged_twice() -> None:
-    world = play(HyperBandScheduler(max_t=9), 9, 3, saves=False).run()
+    world = play(paper(max_t=9), 9, 3, saves=False).run()
     judged = [(trial, iteration) for trial, iteration, _ in world.log if iteration is not None]
     assert len(judged) == len(set(judged))
     assert ends(world)[0] == 9
 
 
 def test_a_trial_lost_on_the_way_to_its_pause_arrives_again_and_is_counted_once() -> None:
-    world = play(HyperBandScheduler(max_t=9), 3, 1, max_failures=1)
+    world = play(paper(max_t=9), 3, 1, max_failures=1)
     world.place()
     report = e.Reported(0, 1, 1, {"score": 5.0}, 0.0, 1.0, 1.0, 1.0, 1)
     world.emit(report)
@@ -210,7 +215,7 @@ def test_a_trial_lost_on_the_way_to_its_pause_arrives_again_and_is_counted_once(
 
 
 def test_trials_paused_by_others_go_on() -> None:
-    world = play(HyperBandScheduler(max_t=9), 5, 1)
+    world = play(paper(max_t=9), 5, 1)
     world.place()
     world.emit(e.Judged(0, "pause", "the run was interrupted"))
     world.emit(e.Paused(0, 1, CheckpointRef("folder0/0", 0)))
@@ -220,7 +225,7 @@ def test_trials_paused_by_others_go_on() -> None:
 
 
 def test_after_every_worker_has_died_the_run_goes_on() -> None:
-    world = play(HyperBandScheduler(max_t=9), 9, 4, max_failures=0)
+    world = play(paper(max_t=9), 9, 4, max_failures=0)
     world.turn()
     world.place()
     world.emit(e.SessionOpened(2, 1, "host", 0.0, world.total))
@@ -232,21 +237,19 @@ def test_after_every_worker_has_died_the_run_goes_on() -> None:
 
 def test_those_that_reach_max_t_may_go_on_to_their_own_end() -> None:
     for rules in ({}, {"rules": RULES_2019}):
-        world = play(HyperBandScheduler(max_t=9, stop_last_trials=False, **rules), 9, 9, stop_at=20).run()
+        world = play(paper(max_t=9, stop_last_trials=False, **rules), 9, 9, stop_at=20).run()
         assert max(ends(world)) == 20
 
 
 def test_any_number_that_grows_is_a_measure_of_progress() -> None:
-    world = play(
-        HyperBandScheduler("seconds", max_t=9), 9, 9, metrics=lambda trial, t: {"score": trial, "seconds": t / 4}
-    ).run()
+    world = play(paper("seconds", max_t=9), 9, 9, metrics=lambda trial, t: {"score": trial, "seconds": t / 4}).run()
     assert sorted(ends(world)) == [4] * 6 + [12] * 2 + [36]
 
 
 @pytest.mark.parametrize(("seconds", "complaint"), [(None, "is not in the report"), ("7", "must be a number")])
 def test_a_report_without_a_time_fails_its_trial(seconds: Any, complaint: str) -> None:
     metrics = {"score": 1.0} | ({} if seconds is None else {"seconds": seconds})
-    world = play(HyperBandScheduler("seconds"), 2, 2, metrics=lambda trial, t: metrics).run()
+    world = play(paper("seconds"), 2, 2, metrics=lambda trial, t: metrics).run()
     assert complaint in world.reasons[0]
     assert [trial.status for trial in world.trials] == [Status.ERROR] * 2
 
@@ -266,3 +269,9 @@ def test_a_report_without_a_time_fails_its_trial(seconds: Any, complaint: str) -
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ArgumentError, match=complaint.replace("'", ".")):
         HyperBandScheduler(**arguments)
+
+
+def test_the_trials_that_are_never_cut_come_first() -> None:
+    world = play(HyperBandScheduler(max_t=9), 6, 6)
+    assert [plan.stages[0].size for plan in world.scheduler.plans if plan] == [3, 5, 9]  # type: ignore[attr-defined]
+    assert ends(world.run())[:3] == [9, 9, 9]

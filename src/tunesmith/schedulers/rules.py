@@ -26,6 +26,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     # -- HyperBand
     hyperband_of_theory: bool = True  # brackets and milestones of the paper, or five, whose milestones grow by steps
+    hyperband_most_trials_first: bool = False  # the paper's order of the brackets, or that with the fewest trials first
     hyperband_counts_members: bool = True  # one in so many of the trials goes on, or of those that there is room for
     hyperband_first_bracket_first: bool = True  # which bracket's trials start first, or those of the least complete
     hyperband_waits_at_end: bool = False  # whether trials wait at max_t, too, until all of their bracket are there
