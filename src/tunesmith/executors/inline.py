@@ -73,6 +73,7 @@ class InlineExecutor:
         self._leaving.clear()
         self._job = job
         self._keep = reuse_workers
+        self._outer = AMBIENT.session  # a run may be inside a trial
         self._host = Host()
         self._waker_reader, self._waker = os.pipe()
         for fd in (self._waker_reader, self._waker):
@@ -127,6 +128,7 @@ class InlineExecutor:
                 with self._place(run):
                     run.end(grace_s)
         self._run = None
+        AMBIENT.session = self._outer
         for seat in self._seats.values():
             seat.clear()
         self._seats.clear()
@@ -202,6 +204,7 @@ class InlineExecutor:
         self._queue += events
         if not isinstance(events[-1], (Reported, Saved)):
             self._run = None
+            AMBIENT.session = self._outer
             seat = self._seats.get(events[-1].trial)
             if seat is not None and seat.instance is None:
                 del self._seats[events[-1].trial]
@@ -345,28 +348,26 @@ class _FunctionRun(_Conversation):
         return self._to_trial.get()
 
     def advance(self) -> list[WorkerEvent]:
-        outer, AMBIENT.session = AMBIENT.session, self.session  # others may be parked: this one speaks now
+        AMBIENT.session = self.session  # others may be parked: this one speaks now, in whatever thread
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"tunesmith-{self._start.name}", daemon=True)
             self._thread.start()
         elif self._reported:
             self._to_trial.put(self._take_answer())
         events = self._to_driver.get()
-        AMBIENT.session = outer
         if type(events[-1]) is Reported:
             self._reported = True
         return events
 
     def end(self, grace_s: float) -> None:
         until = time.monotonic() + grace_s
-        outer, AMBIENT.session = AMBIENT.session, self.session
+        AMBIENT.session = self.session
         while self._thread is not None and self._reported and (left := until - time.monotonic()) > 0:
             self._to_trial.put(STOP)
             try:
                 self._reported = type(self._to_driver.get(timeout=left)[-1]) is Reported
             except Empty:
                 break
-        AMBIENT.session = outer
 
     def _work(self) -> None:
         report, end = running.run_function(self.session, self._config)
