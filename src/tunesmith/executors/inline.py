@@ -155,8 +155,10 @@ class InlineExecutor:
             self._leaving.append(run)
 
     def _let_leave(self, run: _Run) -> None:
+        speaking = AMBIENT.session
         with self._place(run):
             event = run.advance()[-1]
+        AMBIENT.session = speaking
         if isinstance(event, Paused):
             event = Released(event.trial, event.incarnation, event.checkpoint)
         elif isinstance(event, Failed):
