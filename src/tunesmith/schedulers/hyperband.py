@@ -1,4 +1,4 @@
-"""HyperBand: brackets of trials, from many that are cut down early to a few that all train to the end."""
+"""HyperBand: brackets of trials, from a few that all train to the end to many that are cut down early."""
 
 from __future__ import annotations
 
