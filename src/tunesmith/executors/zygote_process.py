@@ -80,7 +80,7 @@ class ZygoteProcess:
 
     def order(self, kind: int, slot: int, payload: bytes = b"") -> None:
         """Put an order into the next `flush`."""
-        self._outgoing.append(wire.ORDER.pack(kind, slot, len(payload)) + payload)
+        self._outgoing.append(wire.order(kind, slot, payload))
 
     def flush(self) -> None:
         """Send the orders. What the workers send meanwhile is taken in, so that neither side waits for the other."""
@@ -92,7 +92,7 @@ class ZygoteProcess:
     def hand_over(self, kind: int, slot: int, payload: bytes, fd: int) -> None:
         """Send an order together with a descriptor."""
         self.flush()
-        self._send(wire.ORDER.pack(kind, slot, len(payload)) + payload, fd)
+        self._send(wire.order(kind, slot, payload), fd)
 
     def open_down(self, slot: int) -> int:
         """Make a new pipe to the worker of `slot` and return its writing end, which stays this object's."""
