@@ -85,14 +85,21 @@ def pbt(model: Quadratic) -> Any:
     )
 
 
-def pb2(model: Quadratic) -> Any:
-    bounds = {"rate": [1e-3, 1.0]}
-    return tune.PB2(
-        "training_iteration", perturbation_interval=10, hyperparam_bounds=bounds, custom_explore_fn=model.explore
+def pb2(bounds: Any) -> Make:
+    return lambda model: tune.PB2(
+        "training_iteration",
+        perturbation_interval=10,
+        hyperparam_bounds={"rate": bounds},
+        custom_explore_fn=model.explore,
     )
 
 
-SCHEDULERS: dict[str, Make] = {"FIFO, random search": fifo, "PBT": pbt, "PB2": pb2}
+SCHEDULERS: dict[str, Make] = {
+    "FIFO, random search": fifo,
+    "PBT": pbt,
+    "PB2": pb2(RATES),
+    "PB2, bounds without a scale": pb2([RATES.low, RATES.high]),
+}
 POPULATION = 8
 
 

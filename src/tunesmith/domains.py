@@ -41,6 +41,15 @@ class Float(Domain, frozen=True):
         value = _draw(rng, self.low, self.high, log_scale=self.log)
         return value if self.q is None else _quantise(value, self.q, self.low, self.high)
 
+    def share(self, value: float) -> float:
+        """Return how far up `value` is, on the domain's own scale: 0 at `low`, 1 at `high`."""
+        return _share(value, self.low, self.high, log_scale=self.log)
+
+    def at(self, share: float) -> float:
+        """Return the value that is so far up, a share from 0 to 1."""
+        value = _at(share, self.low, self.high, log_scale=self.log)
+        return min(max(value, self.low), self.high) if self.q is None else _quantise(value, self.q, self.low, self.high)
+
 
 class Integer(Domain, frozen=True):
     """Whole numbers from `low` to `high`, both included, uniform or, with `log`, nearly so in the logarithm."""
@@ -67,6 +76,14 @@ class Integer(Domain, frozen=True):
         # The half below low and above high belong to them, so that the ends are as likely as the rest.
         value = _draw(rng, max(self.low - 0.5, self.low * 0.5), self.high + 0.5, log_scale=self.log)
         return int(_quantise(value, self.q, self.low, self.high))
+
+    def share(self, value: float) -> float:
+        """Return how far up `value` is, on the domain's own scale: 0 at `low`, 1 at `high`."""
+        return _share(value, self.low, self.high, log_scale=self.log)
+
+    def at(self, share: float) -> int:
+        """Return the whole number that is nearest to so far up, a share from 0 to 1."""
+        return int(_quantise(_at(share, self.low, self.high, log_scale=self.log), self.q, self.low, self.high))
 
 
 class Normal(Domain, frozen=True):
@@ -258,6 +275,16 @@ def _draw(rng: Random, low: float, high: float, *, log_scale: bool) -> float:
         else low * 10 ** ((log(high) - log(low)) / log(10) * rng.random())
     )
     return min(max(value, low), high)
+
+
+def _share(value: float, low: float, high: float, *, log_scale: bool) -> float:
+    if log_scale:
+        return log(value / low) / log(high / low)
+    return (value - low) / (high - low)
+
+
+def _at(share: float, low: float, high: float, *, log_scale: bool) -> float:
+    return float(low * (high / low) ** share) if log_scale else low + share * (high - low)
 
 
 def _quantise(value: float, q: float, low: float, high: float) -> float:

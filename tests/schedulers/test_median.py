@@ -11,12 +11,14 @@ from tests.schedulers.test_asha import LOSS, SCORE, check_no_stall, plans, say, 
 from tests.schedulers.world import World
 from tunesmith.errors import ArgumentError
 from tunesmith.schedulers.median import MedianStoppingRule, Past
-from tunesmith.schedulers.rules import RULES_2019
+from tunesmith.schedulers.rules import RULES_2019, RULES_TODAY, Rules
 from tunesmith.trial import Status
 
 
 def rule(**options: Any) -> MedianStoppingRule:
-    return MedianStoppingRule("training_iteration", **{"grace_period": 0, **options})
+    return MedianStoppingRule(
+        "training_iteration", **{"grace_period": 0, "rules": Rules(median_waits=False), **options}
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -27,7 +29,7 @@ def rule(**options: Any) -> MedianStoppingRule:
             "min_samples_required": st.integers(1, 4),
             "min_time_slice": st.sampled_from([0, 1, 3]),
             "hard_stop": st.booleans(),
-            "rules": st.sampled_from([MedianStoppingRule().rules, RULES_2019]),
+            "rules": st.sampled_from([RULES_TODAY, Rules(median_waits=False), RULES_2019]),
         }
     ),
     plans(),
@@ -47,6 +49,24 @@ def test_a_trial_is_stopped_when_its_best_is_worse_than_the_median_of_the_others
         "worse than the median at training_iteration 1: its best 0.5 is below 2, the median of 3 other trials"
     ]
     assert world.scheduler.describe(world) == "Using MedianStoppingRule: num_stopped=1."
+
+
+def test_no_trial_is_judged_before_another_one_has_completed() -> None:
+    world = World(
+        rule(rules=RULES_TODAY, min_samples_required=1),
+        3,
+        3,
+        lambda trial, t: {"score": 9.0 - trial},
+        objective=SCORE,
+        stop_at=4,
+    )
+    world.place()
+    for trial in (0, 1, 2, 0, 1, 2, 0):
+        world.report(trial)
+    assert world.log == []
+    world.report(0)  # its last
+    world.report(2)
+    assert world.log[-1] == (2, 3, "stop")
 
 
 def test_the_best_value_counts_not_the_last() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import tunesmith as tune
 from tests.schedulers.test_pbt import SCORE, Adverse, check
 from tests.schedulers.world import World
 from tunesmith import events as e
@@ -54,6 +55,24 @@ def test_clones_come_to_where_the_gain_is_the_most() -> None:
         assert all(0 <= x <= 10 for x in cloned)
         finals += cloned[-3:]
     assert sum(abs(x - 7) < 2 for x in finals) >= 6, finals
+
+
+def test_a_range_of_orders_of_magnitude_is_searched_on_its_own_scale() -> None:
+    scheduler = pb2(hyperparam_bounds={"x": tune.loguniform(1e-6, 10.0), "n": tune.lograndint(1, 1000)})
+    scheduler.setup(SCORE, 0)
+    scheduler.apply(e.Suggested(0, "t", "t", "t", {"x": 1e-5, "n": 1}), None)
+    assert scheduler._point(0) == pytest.approx((1 / 7, 0))
+    scheduler.apply(e.Suggested(1, "t", "t", "t", {"x": 0.0, "n": 1}), None)
+    assert scheduler._point(1) is None, "what has no place on the scale teaches nothing"
+
+
+@pytest.mark.parametrize("domain", [tune.loguniform(1e-4, 1.0), tune.uniform(-2, 3), tune.lograndint(1, 999)])
+def test_a_domain_finds_a_value_at_its_share(domain: Any) -> None:
+    for share in (0.0, 0.3, 1.0):
+        value = domain.at(share)
+        assert domain.low <= value <= domain.high
+        assert domain.at(domain.share(value)) == pytest.approx(value)
+    assert (domain.at(0.0), domain.at(1.0)) == (domain.low, domain.high)
 
 
 def test_a_point_of_high_gain_is_preferred_to_those_of_low_gain() -> None:

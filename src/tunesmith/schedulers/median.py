@@ -51,7 +51,9 @@ class Past:
 class MedianStoppingRule(Scheduler):
     """Stop a trial whose best value so far is worse than the median of the others' mean values up to the same time.
 
-    The others are all that have got as far, ended or not. A value that is not finite is the worst.
+    The others are all that have got as far, ended or not. No trial is judged before another one has completed, so that
+    what early values are worth was seen at least once: in the simulator this loses nothing where they tell how a trial
+    ends, and saves the run where they mislead (``benchmarks/schedulers.md``). A value that is not finite is the worst.
 
     Args:
         time_attr: the measure of progress, a reported number that grows; trials are compared at equal times.
@@ -63,7 +65,8 @@ class MedianStoppingRule(Scheduler):
         min_time_slice: while there are fewer, a trial that has gone on for longer than this since it last did so
             gives its place to one that waits, so that there will be more. In units of `time_attr`; 0: it never does.
         hard_stop: False pauses a bad trial once instead. It goes on after the others, and is not judged again.
-        rules: `RULES_TODAY`, or `RULES_2019` to compare with completed trials only, as Ray Tune 0.6.5 does.
+        rules: `RULES_TODAY`, or `RULES_2019` to compare with completed trials only, as Ray Tune 0.6.5 does;
+            ``Rules(median_waits=False)`` judges before any has completed.
 
     Raises:
         ArgumentError: a number is out of its range.
@@ -147,6 +150,8 @@ class MedianStoppingRule(Scheduler):
         means = list(self._means(trial, t))
         if len(means) < self.min_samples_required:
             return self._wait(trial, t, len(means), view)
+        if self.rules.median_waits and not self._completed:
+            return CONTINUE
         return self._compare(trial, t, means)
 
     def _means(self, trial: int, t: float) -> Iterator[float]:

@@ -37,7 +37,8 @@ class PB2(PopulationBasedTraining):
         mode: ``"min"`` or ``"max"``; the run's own by default.
         perturbation_interval: from one perturbation to the next, above 0, in units of `time_attr`.
         hyperparam_bounds: the range of each hyperparameter, by name, nested as the configuration is:
-            ``{"lr": [1e-4, 1e-1]}``. Both included; whole numbers if both are.
+            ``{"lr": [1e-4, 1e-1]}``. Both included; whole numbers if both are. Or a domain with bounds, such as
+            ``tune.loguniform(1e-4, 1e-1)``, whose scale is the model's: what differs by orders of magnitude needs it.
         quantile_fraction: which share of the trials are the best, and the worst; from 0 to 0.5.
         custom_explore_fn: is given the new configuration and returns the one to be used.
         burn_in_period: before it there is no perturbation; 0 or more, in units of `time_attr`.
@@ -123,11 +124,11 @@ class PB2(PopulationBasedTraining):
 
     def _point(self, trial: int) -> tuple[float, ...] | None:
         """Return where a trial's configuration is in the unit cube, if that is known."""
-        values: list[Any] = [self._values[trial].get(join(keys)) for keys in self._domains]
-        if not all(isinstance(value, (int, float)) for value in values):
+        values = self._values[trial]
+        pairs: list[tuple[Any, Any]] = [(domain, values.get(join(keys))) for keys, domain in self._domains.items()]
+        if not all(isinstance(value, (int, float)) and (value > 0 or not domain.log) for domain, value in pairs):
             return None
-        pairs = zip(values, self._domains.values(), strict=True)
-        return tuple((value - domain.low) / (domain.high - domain.low) for value, domain in pairs)
+        return tuple(domain.share(value) for domain, value in pairs)
 
     def _explore(self, donor: Member, member: Member, view: View) -> Explored:
         number = member.trial.number
@@ -142,14 +143,9 @@ class PB2(PopulationBasedTraining):
                 if other != number and (point := self._point(other)) is not None
             ]
             point = self._model.suggest(self._rows, donor.last / interval, others, rng)
-            values = dict(zip(self._domains, map(_value, self._domains.values(), point), strict=True))
+            shares = map(float, point)
+            values = {keys: domain.at(next(shares)) for keys, domain in self._domains.items()}
         return self._explorer.put(view.config(donor.trial.number), values)
-
-
-def _value(domain: Float | Integer, share: Any) -> float:
-    """Return the value that is so far up in its range."""
-    value = domain.low + float(share) * (domain.high - domain.low)
-    return round(value) if isinstance(domain, Integer) else min(max(value, domain.low), domain.high)
 
 
 def _ranges(bounds: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +154,8 @@ def _ranges(bounds: Mapping[str, Any]) -> dict[str, Any]:
 
 def _range(key: str, bounds: Any) -> Float | Integer:
     match bounds:
+        case Float() | Integer() if bounds.low < bounds.high:
+            return bounds
         case [int(low), int(high)] if low < high:
             return Integer(low, high)
         case [int() | float() as low, int() | float() as high]:
@@ -165,4 +163,4 @@ def _range(key: str, bounds: Any) -> Float | Integer:
                 return Float(low, high)
             except SpaceError as error:
                 raise ArgumentError(f"hyperparam_bounds at {key!r}: {error}") from error
-    raise ArgumentError(f"hyperparam_bounds must be [low, high] at {key!r}, got {bounds!r}.")
+    raise ArgumentError(f"hyperparam_bounds must be [low, high] at {key!r}, or a domain with bounds; got {bounds!r}.")

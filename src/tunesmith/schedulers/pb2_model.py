@@ -15,13 +15,13 @@ try:
     import numpy as np
     from scipy.linalg import cho_factor, cho_solve, solve_triangular
     from scipy.optimize import minimize
+    from scipy.special import ndtri
 except ImportError as error:
     raise MissingPackageError(
         f"PB2 needs NumPy and SciPy, and {error}. Install them: pip install numpy scipy."
     ) from error
 
 _FIT_ROWS: Final = 200  # the kernel's parameters are fitted to the last ones only, as a fit costs their number cubed
-_CLIP: Final = 2.0
 _START: Final = (log(0.5), log(0.1), log(0.05))  # the logarithms of length, noise and forgetting
 _BOUNDS: Final = ((log(0.05), log(5.0)), (log(1e-3), log(1.0)), (log(1e-5), log(0.5)))
 _CANDIDATES: Final = 500
@@ -65,10 +65,11 @@ def suggest(rows: Sequence[Row], t: float, running: Sequence[tuple[float, tuple[
         rng: draws the candidates.
 
     Source: Parker-Holder et al., Provably Efficient Online Hyperparameter Optimization with Population-Based Bandits,
-    arXiv 2002.02518 (2020), equations 5 to 8 and algorithm 1; with the standard deviation, not the variance.
+    arXiv 2002.02518 (2020), equations 5 to 8 and algorithm 1; with the standard deviation, not the variance,
+    and with ranks instead of the gains themselves.
     """
     x, times = np.array([row.x for row in rows]), np.array([row.t for row in rows])
-    gains = _standardised(np.array([row.gain for row in rows]))
+    gains = _normalised(np.array([row.gain for row in rows]))
     kernel = _fitted(x[-_FIT_ROWS:], times[-_FIT_ROWS:], gains[-_FIT_ROWS:])
     weights = cho_solve(cho_factor(kernel.of_rows(x, times), lower=True), gains)
     all_x = np.vstack([x, *(np.array([point]) for _, point in running)])
@@ -85,9 +86,14 @@ def suggest(rows: Sequence[Row], t: float, running: Sequence[tuple[float, tuple[
     return _maximised(bound, x.shape[1], rng)
 
 
-def _standardised(gains: Any) -> Any:
-    spread = gains.std()
-    return np.clip((gains - gains.mean()) / (spread if spread > 0 else 1.0), -_CLIP, _CLIP)
+def _normalised(gains: Any) -> Any:
+    """Return the gains as normal quantiles of their ranks.
+
+    A loss that falls by orders of magnitude gains next to nothing at its end, when the differences matter as much as at
+    the beginning: ranks keep them apart.
+    """
+    _, places, counts = np.unique(gains, return_inverse=True, return_counts=True)
+    return ndtri((counts.cumsum() - counts / 2) / len(gains))[places]
 
 
 def _fitted(x: Any, t: Any, gains: Any) -> Kernel:

@@ -23,6 +23,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     # -- median
     median_of_completed: bool = False  # whether trials are compared with those only that have completed
+    median_waits: bool = True  # whether no trial is judged until another one has completed
 
     # -- HyperBand
     hyperband_of_theory: bool = True  # brackets and milestones of the paper, or five, whose milestones grow by steps
@@ -45,6 +46,7 @@ RULES_2019: Final = Rules(
     asha_counts_each_rung=False,
     # -- median
     median_of_completed=True,
+    median_waits=False,
     # -- HyperBand
     hyperband_of_theory=False,
     hyperband_counts_members=False,
