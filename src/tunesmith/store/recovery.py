@@ -176,10 +176,10 @@ def _make(path: Path, made: Path, salvage: Salvage) -> None:
     salvage.broken = salvage.broken or f"nothing after event {salvage.events:,} can be read"
     if not salvage.events:
         aside.unlink()
-        lost.unlink(missing_ok=True)
+        rest = f"What can be read of it is in {lost}, a line of JSON an event. " if salvage.dropped else ""
         raise StorageError(
             f"Nothing of the experiment at {path.parent} can be recovered: {salvage.broken}, and without it nobody "
-            "knows how the experiment began. Nothing was changed. Begin it anew with another name=."
+            f"knows how the experiment began. {rest}Nothing was changed. Begin it anew with another name=."
         )
     aside.rename(made)
 
