@@ -24,6 +24,7 @@ from tunesmith.callbacks.pbt_policies import PolicyFiles
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder
+from tunesmith.clock import SteadyClock, uptime
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.driver import Driver
 from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, StorageError
@@ -40,7 +41,7 @@ from tunesmith.searchers.protocol import Searcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.sqlite import Durability, EventStore, is_begun
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
 from tunesmith.worker.by_value import dumps
@@ -66,6 +67,7 @@ class Plan(msgspec.Struct):
     name: str | None
     storage: str | os.PathLike[str] | None
     resume: bool | str
+    durability: Durability
     executor: Executor
     reuse_workers: bool
     limits: Limits
@@ -91,7 +93,8 @@ def execute(plan: Plan) -> Results:
         plan.scheduler.setup(plan.objective, created.seed)
         resources = _open_executor(plan, folder, created, stack)
         path = folder / DATABASE
-        store = stack.enter_context(EventStore.open(path) if path.exists() else EventStore.create(path))
+        open_store = EventStore.open if path.exists() else EventStore.create
+        store = stack.enter_context(open_store(path, plan.durability))
         interrupts = _drive(plan, folder, created, store, resources)
     results = Results.from_store(folder, configure=partial(_configure, plan.space))
     if not results.trials and results.stop_reason and interrupts.reason is None:
@@ -123,9 +126,9 @@ def _drive(
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
     asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created), plan.executor.wake)
     session = 1
-    for _, event in store.read():
-        session += isinstance(event, e.SessionOpened)
-        for order in controller.replay(event):
+    for event, orders in store.fold(controller.replay):
+        session += type(event) is e.SessionOpened
+        for order in orders:
             if isinstance(order, c.Tell):
                 asker.tell(order)
         if virtual:
@@ -154,7 +157,7 @@ def _drive(
 
 
 def _clock(plan: Plan) -> Callable[[], float]:
-    return plan.executor.clock if isinstance(plan.executor, VirtualTime) else time.time
+    return plan.executor.clock if isinstance(plan.executor, VirtualTime) else SteadyClock(time.time, uptime)
 
 
 @contextmanager
@@ -242,7 +245,7 @@ def _open_folder(plan: Plan) -> Path:
     storage = Path(plan.storage or "~/tunesmith").expanduser().absolute()
     stamp = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.urandom(2).hex()}"
     folder = storage / (plan.name or f"{naming.slug(plan.trainable_name)}_{stamp}")
-    exists = (folder / DATABASE).exists()
+    exists = is_begun(folder / DATABASE)
     if plan.resume is True and not exists:
         hint = "" if plan.name else " Say which one with name=."
         raise StorageError(
@@ -267,9 +270,9 @@ def _open_folder(plan: Plan) -> Path:
 def _read_created(folder: Path) -> e.Created | None:
     """Return how the experiment began; None if it is new."""
     path = folder / DATABASE
-    if not path.exists():
+    if not is_begun(path):
         return None
-    with EventStore.open(path) as store:
+    with EventStore.open_to_read(path) as store:
         return next((event for _, event in store.read() if isinstance(event, e.Created)), None)
 
 

@@ -60,6 +60,7 @@ class Driver:
         self._discard = discard
         self._alarms: list[float] = []
         self._finished = False
+        self._ahead = False  # the core knows what is not on disk
 
     def run(self, opening: Sequence[e.Event], path: Path, total: int | None) -> None:
         """Process `opening` and whatever follows until nothing is left to do."""
@@ -76,10 +77,13 @@ class Driver:
             events = self._gather()
 
     def close(self) -> None:
-        """Record that the session is over and let the callbacks end."""
+        """Record that the session is over and let the callbacks end.
+
+        Nothing is recorded that would follow from what could not be written.
+        """
         closed = e.SessionClosed(self._clock(), finished=self._finished and self._controller.experiment.stop is None)
         try:
-            if self._controller.experiment.session is not None:
+            if self._controller.experiment.session is not None and not self._ahead:
                 self._round([closed])
         finally:
             self._tell_callbacks(lambda callback: callback.on_end())
@@ -105,6 +109,7 @@ class Driver:
         orders: list[c.WorkerCommand] = []
         rest: list[c.Command] = []
         queue = deque(events)
+        self._ahead = True
         while queue:
             event = queue.popleft()
             if controller.experiment.is_stale(event):
@@ -122,6 +127,7 @@ class Driver:
                 else:
                     rest.append(order)
         self._store.append(log)
+        self._ahead = False
         self._executor.obey(orders)
         for order in rest:
             self._obey(order)

@@ -45,6 +45,10 @@ class ExperimentBusyError(StorageError):
     """Another driver is running this experiment right now."""
 
 
+class ExperimentDamagedError(StorageError):
+    """The experiment's database can't be read as it is: recover what is whole, by the command in the message."""
+
+
 class MissingPackageError(TunesmithError, ImportError):
     """An optional package has to be installed."""
 

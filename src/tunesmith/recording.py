@@ -77,14 +77,13 @@ class Recording:
         """
         experiment = Experiment()
         with EventStore.open_to_read(folder / _DATABASE) as store:
-            stored = store.read()
-            created = next((event for _, event in stored if isinstance(event, e.Created)), None)
+            stored = (event for event, _ in store.fold(experiment.apply))
+            created = next((event for event in stored if isinstance(event, e.Created)), None)
             if created is None:
                 raise StorageError(f"The experiment at {folder} has not begun yet: there is nothing to replay.")
             recording = cls(created)
             experiment.max_failures = created.settings.get("max_failures", 0)
-            for _, event in stored:
-                experiment.apply(event)
+            for event in stored:
                 recording._add(event, experiment)
         for record, trial in zip(experiment.trials, recording.trials, strict=True):
             trial.whole = record.status is Status.TERMINATED and not record.reason

@@ -157,6 +157,7 @@ def replay(
             name=check.check_name(name) or f"{created.name}_{type(scheduler).__name__}",
             storage=storage or stack.enter_context(TemporaryDirectory(prefix="tunesmith-replay-")),
             resume=False,
+            durability="normal",
             executor=executor,
             reuse_workers=False,
             limits=Limits(),

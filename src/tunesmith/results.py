@@ -192,14 +192,13 @@ class Results:
         self._best: dict[int, e.Reported] = {}
         objective: Objective | None = None
         with EventStore.open_to_read(self.path / DATABASE) as store:
-            for _, event in store.read():
-                if isinstance(event, e.Created):
+            for event, _ in store.fold(experiment.apply):
+                if type(event) is e.Created:
                     experiment.max_failures = event.settings.get("max_failures", 0)
                     readable = partial(readable_config, event.settings.get("space", {}))
                     self._configure = self._given_configure or readable
                     if event.metric is not None:
                         objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
-                experiment.apply(event)
                 self._follow_best(objective, event)
         created = experiment.created
         if created is None:

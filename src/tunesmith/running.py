@@ -38,6 +38,7 @@ def run(
     name: str | None = None,
     storage_path: str | Path | None = None,
     resume: bool | Literal["auto"] = False,
+    durability: Literal["normal", "full"] = "normal",
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
     max_concurrent_trials: int | None = None,
@@ -74,6 +75,8 @@ def run(
         name: of the experiment and its folder; made from the trainable's name and the date by default.
         storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
         resume: True goes on with the experiment `name`, ``"auto"`` does if there is one.
+        durability: ``"normal"``: what was reported survives the death of any process; ``"full"``: a loss of power,
+            too, and every report waits for the disk.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
             process, for a debugger; or an executor object, such as `tunesmith.SimulatedExecutor` for virtual time.
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
@@ -97,6 +100,7 @@ def run(
         ExperimentExistsError: there is an experiment of this name, and `resume` is False.
         ExperimentBusyError: another driver is running it.
         StorageError: the folder can't be written.
+        ExperimentDamagedError: what is to be resumed can't be read; the message has the command that recovers it.
         NotPicklableError: the trainable can't be sent to a worker.
         ResourceError: a trial asks for more than there is.
 
@@ -125,6 +129,7 @@ def run(
         name=check.check_name(name),
         storage=check.check_path("storage_path", storage_path),
         resume=check.check_one_of("resume", resume, (False, True, "auto")),
+        durability=check.check_one_of("durability", durability, ("normal", "full")),
         executor=check.check_executor(executor),
         reuse_workers=bool(reuse_workers),
         limits=Limits(

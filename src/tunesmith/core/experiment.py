@@ -165,7 +165,10 @@ class Experiment:
     # -- one trial
 
     def _reported(self, event: e.Reported) -> None:
-        trial = self.trials[event.trial]
+        try:
+            trial = self.trials[event.trial]
+        except IndexError:
+            raise IllegalMoveError(f"Trial {event.trial} does not exist: {event}") from None
         if trial.status not in MOVES[e.Reported] or event.incarnation != trial.incarnation:
             raise self._refusal(trial, event)
         trial.last = event

@@ -20,7 +20,7 @@ class ExperimentLock:
 
     Raises:
         ExperimentBusyError: another driver holds it; the message has its process and host.
-        StorageError: the file can't be written.
+        StorageError: the file can't be written, or the file system has no locks.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +41,12 @@ class ExperimentLock:
                 f"The experiment at {self._path.parent} is being run by {holder}. Wait for it, end it, "
                 "or choose another name=. tunesmith.load() can read it meanwhile."
             ) from None
+        except OSError as error:  # some network folders have no locks
+            os.close(fd)
+            raise StorageError(
+                f"The folder {self._path.parent} has no locks ({error.strerror}), so that nothing would keep two "
+                "drivers from running one experiment. Choose a folder on a disk of this machine with storage_path=."
+            ) from error
         os.ftruncate(fd, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         os.pwrite(fd, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode(), 0)

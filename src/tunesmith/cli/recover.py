@@ -1,0 +1,26 @@
+"""Recover what is whole of a damaged experiment.
+
+The record is kept up to the first event that can't be read. The damaged files are moved into a folder of their own in
+the experiment's and are never written. Nothing is changed if nothing is damaged, or while a driver runs the experiment.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Final
+
+from tunesmith.store import recovery
+
+HELP: Final = "recover what is whole of a damaged experiment"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("folder", type=Path, help="the experiment's folder, <storage_path>/<name>")
+
+
+def run(given: Namespace) -> int:
+    """Recover, and print what was recovered, what was dropped, and how to go on."""
+    print(recovery.recover(given.folder.expanduser()))
+    return 0
