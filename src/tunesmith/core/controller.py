@@ -129,6 +129,9 @@ class Controller:
             self._fold_trial(event, trial, orders)
         elif type(event) is e.SessionOpened:
             self._fold_session(event, orders)
+        elif type(event) is e.StopRequested:
+            parked = [self.experiment.trials[number] for number in self._places.parked]
+            orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
         elif isinstance(event, (e.Exhausted, e.SearchFailed)):
             self._asked = len(self.experiment.trials)
         orders += map(c.Discard, self._retention.apply(event))
@@ -347,9 +350,6 @@ class Controller:
                 orders.append(self._pause_soon(self.experiment.trials[number]))
             elif not request.resumable and status in (*running, Status.PAUSING):
                 self._decide(e.Judged(number, "stop", request.reason, by="run"), orders)
-        for number in self._places.parked:
-            trial = self.experiment.trials[number]
-            orders.append(c.Release(number, trial.incarnation, self.limits.pause_grace_s))
 
     def _advance(self, orders: list[c.Command]) -> None:
         """Start what can start, ask for what is wanted, and notice the end."""
