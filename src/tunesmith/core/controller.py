@@ -258,7 +258,8 @@ class Controller:
 
     def _exploit(self, trial: TrialRecord, decision: Exploit, iteration: int | None, orders: list[c.Command]) -> None:
         donor = self.experiment.trials[decision.donor]
-        if donor.checkpoint is None:  # there is nothing to go on from
+        # A trial that has ended needs nothing, so that what it had borrowed may be gone.
+        if donor.checkpoint is None or (donor.status.is_final and donor.is_borrower):
             self._carry_out(trial, CONTINUE, iteration, orders)
             return
         cloned = e.Cloned(

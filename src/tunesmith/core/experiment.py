@@ -26,6 +26,16 @@ class Former(NamedTuple):
     name: str
 
 
+def _without(
+    path: str, checkpoint: CheckpointRef | None, earlier: tuple[CheckpointRef, ...]
+) -> tuple[CheckpointRef | None, tuple[CheckpointRef, ...]]:
+    """Return the checkpoint to go on from, and those before it, when the one at `path` does not count."""
+    earlier = tuple(other for other in earlier if other.path != path)
+    if checkpoint is None or checkpoint.path != path:
+        return checkpoint, earlier
+    return (earlier[-1], earlier[:-1]) if earlier else (None, ())
+
+
 class TrialRecord:
     """What is known of one trial.
 
@@ -90,6 +100,11 @@ class TrialRecord:
         self.earlier: tuple[CheckpointRef, ...] = ()
         self.former: Former | None = None
 
+    @property
+    def is_borrower(self) -> bool:
+        """Whether its checkpoint was written by another trial."""
+        return self.checkpoint is not None and not self.checkpoint.path.startswith(f"{self.folder}/")
+
     def needs(self) -> tuple[str, ...]:
         """Return the paths of the checkpoints that it would go on from: now, or if it were a clone no more."""
         paths = () if self.checkpoint is None else (self.checkpoint.path,)
@@ -116,16 +131,14 @@ class TrialRecord:
 
     def forget(self, path: str) -> None:
         """Never go on from the checkpoint at `path`, but from what was before it."""
-        self.earlier = tuple(other for other in self.earlier if other.path != path)
-        if self.checkpoint is None or self.checkpoint.path != path:
-            return
-        if self.earlier:
-            self.checkpoint, self.earlier = self.earlier[-1], self.earlier[:-1]
-        elif self.former is not None:
-            _, self.checkpoint, self.earlier, self.values, self.overrides, self.name = self.former
-            self.former = None
-        else:
-            self.checkpoint = None
+        self.checkpoint, self.earlier = _without(path, self.checkpoint, self.earlier)
+        former = self.former
+        if former is not None:
+            checkpoint, earlier = _without(path, former.checkpoint, former.earlier)
+            self.former = former._replace(checkpoint=checkpoint, earlier=earlier)
+            if self.checkpoint is None:  # a clone has no earlier one
+                self.checkpoint, self.earlier, self.former = checkpoint, earlier, None
+                self.values, self.overrides, self.name = former.values, former.overrides, former.name
 
 
 class Experiment:
