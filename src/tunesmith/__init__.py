@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith.domains import sample_from as sample_from
     from tunesmith.domains import uniform as uniform
     from tunesmith.errors import ArgumentError as ArgumentError
+    from tunesmith.errors import DamagedCheckpointError as DamagedCheckpointError
     from tunesmith.errors import ExperimentBusyError as ExperimentBusyError
     from tunesmith.errors import ExperimentExistsError as ExperimentExistsError
     from tunesmith.errors import MetricError as MetricError
@@ -87,9 +88,9 @@ _HOMES = {
         "quniform", "randint", "randn", "sample_from", "uniform",
     ),
     "errors": (
-        "ArgumentError", "ExperimentBusyError", "ExperimentExistsError", "MetricError", "MissingPackageError",
-        "NotPicklableError", "ResourceError", "SearchError", "SpaceError", "StorageError", "TrialError",
-        "TunesmithError", "WorkerError",
+        "ArgumentError", "DamagedCheckpointError", "ExperimentBusyError", "ExperimentExistsError", "MetricError",
+        "MissingPackageError", "NotPicklableError", "ResourceError", "SearchError", "SpaceError", "StorageError",
+        "TrialError", "TunesmithError", "WorkerError",
     ),
     "executors.curves": ("CurveTable",),
     "executors.inline": ("InlineExecutor",),

@@ -169,7 +169,7 @@ class World:
         if deed == "lose" or worker["waits"]:
             del self.workers[key]
             return e.Lost(trial, incarnation, FAILURE)
-        checkpoint = CheckpointRef(f"f{trial}/{worker['iteration']}-{incarnation}", worker["iteration"], size=3)
+        checkpoint = CheckpointRef(f"f{trial}/p{worker['iteration']}-{incarnation}", worker["iteration"], size=3)
         if worker["order"] is not None and deed != "report":
             del self.workers[key]
             if worker["order"] is c.Stop:

@@ -101,6 +101,7 @@ class Retention:
                 self._written(event)  # type: ignore[arg-type]  # as above
         elif isinstance(event, e.Discarded):
             self._remove(event.checkpoint.path)
+            self._follow(self._trials[event.owner])
         elif isinstance(event, e.Damaged):
             owner = self._remove(event.checkpoint.path)
             self._follow(self._trials[event.trial])
