@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunesmith.domains import sample_from as sample_from
     from tunesmith.domains import uniform as uniform
     from tunesmith.errors import ArgumentError as ArgumentError
+    from tunesmith.errors import DamagedCheckpointError as DamagedCheckpointError
     from tunesmith.errors import ExperimentBusyError as ExperimentBusyError
     from tunesmith.errors import ExperimentDamagedError as ExperimentDamagedError
     from tunesmith.errors import ExperimentExistsError as ExperimentExistsError
@@ -88,7 +89,8 @@ _HOMES = {
         "quniform", "randint", "randn", "sample_from", "uniform",
     ),
     "errors": (
-        "ArgumentError", "ExperimentBusyError", "ExperimentDamagedError", "ExperimentExistsError", "MetricError",
+        "ArgumentError", "DamagedCheckpointError", "ExperimentBusyError", "ExperimentDamagedError",
+        "ExperimentExistsError", "MetricError",
         "MissingPackageError", "NotPicklableError", "ResourceError", "SearchError", "SpaceError", "StorageError",
         "TrialError", "TunesmithError", "WorkerError",
     ),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tunesmith.callbacks.pbt_policies import read_policy
 from tunesmith.callbacks.protocol import Callback
+from tunesmith.core.retention import Keep
 from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
 from tunesmith.executors.protocol import Executor
 from tunesmith.objective import Objective
@@ -171,3 +172,31 @@ def check_saving(trainable: Any, checkpoint_freq: Any, *, checkpoint_at_end: Any
             f"{name} is for subclasses of tunesmith.Trainable. A function saves its own state: "
             "tune.report(..., checkpoint=tune.Checkpoint.from_directory(folder))."
         )
+
+
+def check_keeping(last: Any, best: Any, score: Any, quota: Any, objective: Objective | None) -> Keep:
+    """Return which checkpoints are kept. The best ones are compared by `score`, or else by the run's `objective`."""
+    best = check_count("keep_best_checkpoints_num", best, least=1, none="no such rule")
+    if score is not None:
+        direction, _, name = score.partition("-") if isinstance(score, str) else ("", "", "")
+        if direction not in ("min", "max") or not name:
+            raise ArgumentError(
+                "checkpoint_score_attr must be 'min-' or 'max-' and the name of a reported value, such as 'min-loss'; "
+                f"got {score!r}."
+            )
+        if best is None:
+            raise ArgumentError(
+                f"checkpoint_score_attr={score!r} is for keep_best_checkpoints_num=, which is not given."
+            )
+        objective = Objective(name, direction)  # type: ignore[arg-type]  # one of the two, by the check above
+    elif best is not None and objective is None:
+        raise ArgumentError(
+            "keep_best_checkpoints_num needs to know what is best: give metric= and mode=, or checkpoint_score_attr=, "
+            "such as 'min-loss'."
+        )
+    return Keep(
+        check_count("keep_checkpoints_num", last, least=1, none="all of them"),
+        best,
+        None if best is None else objective,
+        check_count("checkpoint_quota_bytes", quota, least=1, none="no limit"),
+    )

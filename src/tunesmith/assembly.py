@@ -23,7 +23,7 @@ from tunesmith.asking import Asker
 from tunesmith.callbacks.pbt_policies import PolicyFiles
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
-from tunesmith.checkpoints.folder import CheckpointFolder
+from tunesmith.checkpoints.folder import CheckpointFolder, Standing
 from tunesmith.clock import SteadyClock, uptime
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.driver import Driver
@@ -125,14 +125,17 @@ def _drive(
     )
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
     asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created), plan.executor.wake)
-    session = 1
+    session, standing = 1, Standing()
     for event, orders in store.fold(controller.replay):
         session += type(event) is e.SessionOpened
+        standing.see(event)
         for order in orders:
             if isinstance(order, c.Tell):
                 asker.tell(order)
         if virtual:
             virtual.set_clock(moment(event))
+    checkpoints = CheckpointFolder(folder)
+    checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
     clock = _clock(plan)
     callbacks = _callbacks(plan, controller)
     with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
@@ -145,7 +148,7 @@ def _drive(
             clock=clock,
             idle_s=None if virtual else _IDLE_S,
             interrupted=interrupts.read,
-            discard=CheckpointFolder(folder).discard,
+            discard=checkpoints.discard,
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:

@@ -103,6 +103,6 @@ class Release(WorkerCommand, frozen=True):
 
 
 class Discard(Command, frozen=True):
-    """Delete a checkpoint that retention no longer needs."""
+    """Delete a checkpoint that nothing needs any more."""
 
     checkpoint: CheckpointRef

@@ -37,6 +37,10 @@ class StorageError(TunesmithError, OSError):
     """The experiment's folder can't be read or written."""
 
 
+class DamagedCheckpointError(StorageError):
+    """A checkpoint is not there, or is not what was written: go on from an earlier one."""
+
+
 class ExperimentExistsError(StorageError):
     """The name is taken: resume the experiment or choose another name."""
 

@@ -95,6 +95,20 @@ class StopRequested(Event, frozen=True):
     resumable: bool = False
 
 
+class Discarded(Event, frozen=True):
+    """A checkpoint that the trial `owner` has written is not needed any more and is being deleted."""
+
+    owner: int
+    checkpoint: CheckpointRef
+
+
+class QuotaExceeded(Event, frozen=True):
+    """The checkpoints that trials may still need have `size` bytes in all, more than the `quota`; they stay."""
+
+    size: int
+    quota: int
+
+
 class SessionClosed(Event, frozen=True):
     """A driver left in good order. `finished` says that nothing is left to do."""
 
@@ -230,6 +244,17 @@ class Saved(WorkerEvent, frozen=True):
     checkpoint: CheckpointRef
 
 
+class Damaged(WorkerEvent, frozen=True):
+    """The worker found that `checkpoint`, from which the trial was to go on, is not whole, and left.
+
+    The trial goes back to the one before it, a clone without one of its own to what it was before, and where there is
+    none to the beginning. No failure is charged. The files are left as they are. `reason` is a sentence for the user.
+    """
+
+    checkpoint: CheckpointRef
+    reason: str
+
+
 class Failed(WorkerEvent, frozen=True):
     """The trainable failed."""
 
@@ -250,6 +275,8 @@ AnyEvent: TypeAlias = (
     | SearchFailed
     | Tick
     | StopRequested
+    | Discarded
+    | QuotaExceeded
     | SessionClosed
     | Placed
     | Judged
@@ -262,6 +289,7 @@ AnyEvent: TypeAlias = (
     | Paused
     | Released
     | Saved
+    | Damaged
     | Failed
     | Lost
 )

@@ -33,9 +33,17 @@ def _configured(record: TrialRecord | None, event: e.Suggested | e.Cloned | e.Ch
     if isinstance(event, e.Suggested) or record is None:
         return TrialRecord(event)  # type: ignore[arg-type]  # a trial's first event is its suggestion
     if isinstance(event, e.Cloned):
-        record.values = event.values
-    record.overrides = record.overrides if event.overrides is None else event.overrides
+        record.give_up(event)
+    elif event.overrides is not None:
+        record.overrides = event.overrides
     return record
+
+
+def _goes_back(record: TrialRecord, event: e.Damaged) -> bool:
+    """Follow what is found damaged; return whether the trial goes back to what it was before it became a clone."""
+    former = record.former
+    record.forget(event.checkpoint.path)
+    return former is not None and record.former is None
 
 
 def load(path: str | Path) -> Results:
@@ -140,11 +148,12 @@ class Trial:
 
     @property
     def checkpoint(self) -> Checkpoint | None:
-        """The last checkpoint, or None."""
+        """The last checkpoint, or None where there is none, or none any more."""
         from tunesmith.worker.checkpoint import Checkpoint
 
         ref = self._record.checkpoint
-        return None if ref is None else Checkpoint.from_directory(self._results.path / ref.path)
+        path = None if ref is None else self._results.path / ref.path
+        return Checkpoint(path) if path is not None and path.is_dir() else None
 
     def best_result(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any] | None:
         """Return the trial's best result, by the run's objective or another one; None if no value is finite."""
@@ -224,13 +233,14 @@ class Results:
                 for told in self._told(event.trial, upto=event.incarnation):
                     self._follow_best(objective, told.report)
 
-    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:
+    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:  # noqa: C901 - one case an event
         """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
         told: list[_Told] = []
         started: e.Started | None = None
         config: dict[str, Any] = {}
         record: TrialRecord | None = None
         standing = 0  # so many are not taken back, whatever the trial goes on from
+        stood = 0  # and so many before it became a clone
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for _, event in store.read_trial(trial):
                 if type(event) is e.Reported:
@@ -243,10 +253,15 @@ class Results:
                         told.pop()
                     if event.incarnation == upto:
                         break
+                elif type(event) is e.Damaged and record is not None:
+                    if _goes_back(record, event):
+                        standing = stood
+                        config = self._configure(record.values, record.overrides)
                 elif isinstance(event, (e.Suggested, e.Cloned, e.Changed)):
                     record = _configured(record, event)
                     config = self._configure(record.values, record.overrides)
-                    standing = len(told) if type(event) is e.Cloned else standing
+                    if type(event) is e.Cloned:
+                        stood, standing = standing, len(told)
         return told
 
     @property

@@ -47,6 +47,9 @@ def run(
     checkpoint_freq: int = 0,
     checkpoint_at_end: bool = False,
     keep_checkpoints_num: int | None = None,
+    keep_best_checkpoints_num: int | None = None,
+    checkpoint_score_attr: str | None = None,
+    checkpoint_quota_bytes: int | None = None,
     callbacks: Sequence[Callback] | None = None,
     trial_name_creator: Callable[[TrialInfo], str] | None = None,
     seed: int | None = None,
@@ -85,7 +88,13 @@ def run(
         max_failures: how many times a trial is tried again, from its last checkpoint; -1 for ever.
         checkpoint_freq: for class trainables, save every so many iterations; 0 never.
         checkpoint_at_end: for class trainables, save when the trial ends.
-        keep_checkpoints_num: how many of the last checkpoints of each trial are kept; None keeps all.
+        keep_checkpoints_num: how many of the last checkpoints of each trial are kept; None keeps all, or the last one
+            when `keep_best_checkpoints_num` is given.
+        keep_best_checkpoints_num: how many of the best checkpoints of each trial are kept, beside the last ones.
+        checkpoint_score_attr: by what they are compared: ``"min-"`` or ``"max-"`` and the name of a reported value,
+            such as ``"min-loss"``; the run's metric and mode by default.
+        checkpoint_quota_bytes: how many bytes all checkpoints of the experiment may have: beyond it the oldest are
+            deleted that no trial may need, whatever else is said of keeping, the last and the best ones at last.
         callbacks: instances of `tunesmith.Callback`, readers of the run.
         trial_name_creator: a function of a `TrialInfo` that returns the trial's name.
         seed: makes the suggestions the same in every run, in whatever order trials end; drawn by default.
@@ -136,8 +145,12 @@ def run(
             max_concurrent=check.check_count("max_concurrent_trials", max_concurrent_trials, least=1, none="no limit"),
             time_budget_s=check.check_seconds("time_budget_s", time_budget_s),
             max_failures=check.check_count("max_failures", max_failures, least=0, infinite=True) or 0,
-            keep_checkpoints=check.check_count(
-                "keep_checkpoints_num", keep_checkpoints_num, least=1, none="all of them"
+            keep_checkpoints=check.check_keeping(
+                keep_checkpoints_num,
+                keep_best_checkpoints_num,
+                checkpoint_score_attr,
+                checkpoint_quota_bytes,
+                check.check_objective(metric, mode),
             ),
         ),
         checkpoint_freq=check.check_count("checkpoint_freq", checkpoint_freq, least=0) or 0,

@@ -12,6 +12,7 @@ from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.core.invariants import violations
+from tunesmith.core.retention import Keep
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.schedulers.fifo import FIFOScheduler
@@ -62,6 +63,7 @@ class World:
         self.sent: list[e.Event] = []
         self.finished = False
         self.discarded: set[str] = set()
+        self.damaged: set[str] = set()
 
     def deliver(self, event: e.Event) -> None:
         """What the driver does, without a disk."""
@@ -74,8 +76,8 @@ class World:
             assert violations(self.controller) == []
             self.log.append(event)
             self.discarded |= {order.checkpoint.path for order in orders if isinstance(order, c.Discard)}
-            needed = {trial.checkpoint.path for trial in self.controller.experiment.trials if trial.checkpoint}
-            assert not needed & self.discarded
+            for trial in self.controller.experiment.trials:
+                assert trial.status.is_final or not self.discarded & set(trial.needs())
             for order in orders:
                 if isinstance(order, c.Record):
                     self.log.append(order.event)
@@ -99,6 +101,7 @@ class World:
             self.workers[order.trial, order.incarnation] = {
                 "iteration": worker["iteration"] if worker else order.iteration, "at": 0, "waits": False,
                 "order": None, "begun": False, "saves": False, "parks": False, "parked": False, "gone": gone,
+                "from": None if order.parked else order.checkpoint,
             }  # fmt: skip
         elif isinstance(order, c.Finish):
             self.finished = True
@@ -130,12 +133,16 @@ class World:
         if not worker["begun"]:
             worker["begun"] = True
             return e.Started(trial, incarnation, 1, "h", "ip")
+        found = worker.pop("from", None)
+        if found is not None and self.finds_damaged(found):
+            del self.workers[key]
+            return e.Damaged(trial, incarnation, found, "It is torn.")
         if worker["parks"]:
             worker["parks"], worker["parked"] = False, True
             return e.Paused(trial, incarnation, parked=True)
         if worker["parked"]:
             del self.workers[key]
-            saved = CheckpointRef(f"f{trial}/r{worker['iteration']}-{incarnation}", worker["iteration"])
+            saved = CheckpointRef(f"f{trial}/r{worker['iteration']}-{incarnation}", worker["iteration"], size=3)
             if worker["order"] is c.Stop:
                 return e.Stopped(trial, incarnation)
             if worker["order"] is c.Release or self.rng.random() < 0.5:
@@ -145,8 +152,16 @@ class World:
             worker["saves"] = False
             if self.rng.random() < 0.7:
                 n = worker["iteration"]
-                return e.Saved(trial, incarnation, CheckpointRef(f"f{trial}/s{n}-{incarnation}", n))
+                return e.Saved(trial, incarnation, CheckpointRef(f"f{trial}/s{n}-{incarnation}", n, size=3))
         return None
+
+    def finds_damaged(self, checkpoint: CheckpointRef) -> bool:
+        """Whether a worker that has begun finds the checkpoint damaged that it is to go on from."""
+        assert checkpoint.path not in self.discarded
+        if checkpoint.path in self.damaged or self.rng.random() < 0.2:
+            self.damaged.add(checkpoint.path)
+            return True
+        return False
 
     def work(self, key: tuple[int, int], worker: dict[str, Any]) -> e.Event:
         trial, incarnation = key
@@ -154,7 +169,7 @@ class World:
         if deed == "lose" or worker["waits"]:
             del self.workers[key]
             return e.Lost(trial, incarnation, FAILURE)
-        checkpoint = CheckpointRef(f"f{trial}/{worker['iteration']}-{incarnation}", worker["iteration"])
+        checkpoint = CheckpointRef(f"f{trial}/p{worker['iteration']}-{incarnation}", worker["iteration"], size=3)
         if worker["order"] is not None and deed != "report":
             del self.workers[key]
             if worker["order"] is c.Stop:
@@ -171,7 +186,7 @@ class World:
         worker["at"] += 1
         worker["waits"] = worker["order"] is None
         n = worker["iteration"]
-        saved = CheckpointRef(f"f{trial}/{n}-{incarnation}", n) if deed == "save" else None
+        saved = CheckpointRef(f"f{trial}/{n}-{incarnation}", n, size=3) if deed == "save" else None
         loss = self.rng.choice([0.5, float("nan"), float("inf"), 3])
         return e.Reported(trial, incarnation, n, {"loss": loss}, 0.0, 1.0, n, n, n, saved)
 
@@ -192,10 +207,16 @@ def make(seed: int, limits: Limits) -> Controller:
     counted=st.booleans(),
     max_concurrent=st.sampled_from([None, 1, 2]),
     max_failures=st.sampled_from([0, 2]),
-    keep=st.sampled_from([None, 1, 2]),
+    keep=st.builds(
+        Keep,
+        st.sampled_from([None, 1, 2]),
+        st.sampled_from([None, 1]),
+        st.just(Objective("loss", "min")),
+        st.sampled_from([None, 5, 25]),
+    ),
 )
 def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
-    seed: int, trials: int, counted: bool, max_concurrent: int | None, max_failures: int, keep: int | None
+    seed: int, trials: int, counted: bool, max_concurrent: int | None, max_failures: int, keep: Keep
 ) -> None:
     rng = Random(seed)
     limits = Limits(
@@ -237,9 +258,13 @@ def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
         assert (one.status, one.iteration, one.incarnation, one.checkpoint, one.failures, one.reason) == (
             other.status, other.iteration, other.incarnation, other.checkpoint, other.failures, other.reason,
         )  # fmt: skip
+        assert (one.needs(), one.earlier, one.name, one.overrides) == (
+            other.needs(), other.earlier, other.name, other.overrides
+        )  # fmt: skip
     kinds = (c.Start, c.Discard)
     assert [o for o in replayed if isinstance(o, kinds)] == [o for o in world.orders if isinstance(o, kinds)]
     assert violations(twin) == []
+    assert twin._retention.review() == controller._retention.review() == []
 
 
 def test_no_event_is_legal_in_a_final_state() -> None:

@@ -9,11 +9,12 @@ import pytest
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.retention import Keep
 from tunesmith.errors import IllegalMoveError
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
 from tunesmith.schedulers.fifo import FIFOScheduler
-from tunesmith.schedulers.protocol import CONTINUE, Decision, View
+from tunesmith.schedulers.protocol import CONTINUE, Decision, Exploit, View
 from tunesmith.stoppers.rules import make_stopper
 from tunesmith.trial import CheckpointRef, Failure, Status
 
@@ -293,10 +294,99 @@ def test_a_stop_function_sees_the_trial_and_the_whole_result() -> None:
 
 
 def test_old_checkpoints_are_discarded() -> None:
-    controller = running(make(keep_checkpoints=1))
+    controller = running(make(keep_checkpoints=Keep(last=1)))
     first, second = (CheckpointRef(f"folder0/checkpoint_00000{i}", i) for i in (1, 2))
     assert controller.step(reported(0, 1, loss=1.0, checkpoint=first)) == [c.Continue(0, 1)]
-    assert controller.step(reported(0, 2, loss=1.0, checkpoint=second)) == [c.Discard(first), c.Continue(0, 1)]
+    assert controller.step(reported(0, 2, loss=1.0, checkpoint=second)) == [
+        c.Continue(0, 1),
+        c.Record(e.Discarded(0, first)),
+        c.Discard(first),
+    ]
+
+
+def saved(trial: int, iteration: int, size: int = 10) -> CheckpointRef:
+    return CheckpointRef(f"folder{trial}/checkpoint_{iteration:06d}", iteration, "d", size, float(iteration))
+
+
+def placed(orders: list[c.Command]) -> tuple[int, CheckpointRef | None]:
+    (start,) = [order for order in orders if isinstance(order, c.Start)]
+    return start.iteration, start.checkpoint
+
+
+def test_a_trial_whose_checkpoint_is_damaged_goes_back_step_by_step_and_is_not_charged() -> None:
+    controller = running(make(cpus=1, max_failures=1))
+    trial = controller.experiment.trials[0]
+    for iteration in (1, 2, 3):
+        controller.step(reported(0, iteration, loss=1.0, checkpoint=saved(0, iteration)))
+    assert placed(controller.step(e.Failed(0, 1, Failure("error", "boom")))) == (3, saved(0, 3))
+    controller.step(started(0, 2))
+    assert placed(controller.step(e.Damaged(0, 2, saved(0, 3), "torn"))) == (2, saved(0, 2))
+    assert (trial.iteration, trial.time_total_s, trial.last, trial.failures) == (2, 2.0, None, 1)
+    controller.step(started(0, 3))
+    assert placed(controller.step(e.Damaged(0, 3, saved(0, 2), "torn"))) == (1, saved(0, 1))
+    assert placed(controller.step(e.Damaged(0, 4, saved(0, 1), "torn"))) == (0, None)
+    assert (trial.status, trial.failures, trial.incarnation) == (Status.STARTING, 1, 5)
+
+
+def test_a_damaged_checkpoint_does_not_come_back_with_what_its_worker_says_last() -> None:
+    controller = running(make(cpus=1))
+    trial = controller.experiment.trials[0]
+    controller.step(reported(0, 1, loss=1.0, checkpoint=saved(0, 1)))
+    controller.step(e.StopRequested("Ctrl-C", 5.0, resumable=True))
+    controller.experiment.damaged.add(saved(0, 1).path)
+    trial.forget(saved(0, 1).path)
+    controller.step(e.Paused(0, 1, saved(0, 1)))
+    assert trial.checkpoint is None
+
+
+def test_a_trial_that_is_to_stop_does_not_go_back() -> None:
+    controller = running(make(cpus=1), trials=1)
+    controller.step(reported(0, 1, loss=1.0, checkpoint=saved(0, 1)))
+    controller.step(e.SessionOpened(2, 1, "host", 0.0, Resources(cpu=1)))
+    controller.step(e.StopRequested("enough", 5.0))
+    controller.step(e.Damaged(0, 2, saved(0, 1), "torn"))
+    assert controller.experiment.trials[0].status is Status.TERMINATED
+
+
+def cloned() -> Controller:
+    """Trial 1 is a clone of trial 0, and has given its own state at iteration 2 up."""
+    exploit = Exploit(reason="better", donor=0, overrides={"lr": 2}, suffix="@")
+    controller = running(make(scheduler=Judge({3: exploit})), trials=2)
+    controller.step(reported(0, 1, loss=1.0, checkpoint=saved(0, 1)))
+    controller.step(reported(1, 2, loss=1.0, checkpoint=saved(1, 2)))
+    controller.step(reported(1, 3, loss=1.0))
+    assert placed(controller.step(e.Paused(1, 1))) == (1, saved(0, 1))
+    assert controller.experiment.trials[1].name == "name1@"
+    return controller
+
+
+def test_a_clone_whose_donors_checkpoint_is_damaged_is_what_it_was_before() -> None:
+    controller = cloned()
+    donor, clone = controller.experiment.trials[:2]
+    orders = controller.step(e.Damaged(1, 2, saved(0, 1), "torn"))
+    assert placed(orders) == (2, saved(1, 2))
+    assert (clone.values, clone.overrides, clone.name, clone.failures) == ({"x": 1}, {}, "name1", 0)
+    assert (donor.checkpoint, donor.iteration, donor.status) == (None, 1, Status.RUNNING)  # it has forgotten it, too
+
+
+def test_a_clone_that_has_its_own_checkpoint_does_not_go_back_to_what_it_was_before() -> None:
+    controller = cloned()
+    clone = controller.experiment.trials[1]
+    controller.step(started(1, 2))
+    controller.step(reported(1, 2, 2, loss=1.0, checkpoint=saved(1, 5)))
+    controller.step(e.SessionOpened(2, 1, "host", 0.0, Resources(cpu=2)))
+    controller.step(e.Damaged(1, 3, saved(1, 5), "torn"))
+    assert (clone.checkpoint, clone.iteration, clone.name) == (None, 0, "name1@")
+
+
+def test_a_quota_that_is_too_small_is_said_once_a_session_and_discards_nothing_that_is_needed() -> None:
+    controller = running(make(cpus=1, keep_checkpoints=Keep(quota=15)))
+    first, second, large = saved(0, 1), saved(0, 2), saved(0, 3, size=20)
+    assert records(controller.step(reported(0, 1, loss=1.0, checkpoint=first))) == []
+    assert records(controller.step(reported(0, 2, loss=1.0, checkpoint=second))) == [e.Discarded(0, first)]
+    told = records(controller.step(reported(0, 3, loss=1.0, checkpoint=large)))
+    assert told == [e.Discarded(0, second), e.QuotaExceeded(20, 15)]
+    assert records(controller.step(reported(0, 4, loss=1.0))) == []
 
 
 def test_a_searcher_that_depends_on_results_is_asked_only_for_what_can_start() -> None:

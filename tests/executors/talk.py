@@ -9,7 +9,7 @@ from typing import Any
 
 import tunesmith as tune
 from tunesmith.commands import Continue, Start, WorkerCommand
-from tunesmith.events import Completed, Failed, Lost, Paused, Reported, Stopped, WorkerEvent
+from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Reported, Stopped, WorkerEvent
 from tunesmith.executors.protocol import Executor
 from tunesmith.resources import Allocation, Resources
 from tunesmith.worker.job import Job
@@ -62,7 +62,7 @@ class Talk:
     def end(self, trial: int = 0) -> Any:
         """Answer all reports of the trial until its end and return that."""
         while True:
-            event = self.wait((Reported, Completed, Failed, Lost, Stopped, Paused), trial)
+            event = self.wait((Reported, Completed, Damaged, Failed, Lost, Stopped, Paused), trial)
             if type(event) is not Reported:
                 return event
             self.tell(Continue(trial, event.incarnation))

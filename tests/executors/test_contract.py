@@ -11,7 +11,7 @@ from typing import Any
 import tunesmith as tune
 from tests.executors.talk import Steps, Talk, two_reports
 from tunesmith.commands import Continue, Pause, Stop
-from tunesmith.events import Completed, Failed, Paused, Reported, Started, Stopped
+from tunesmith.events import Completed, Damaged, Failed, Paused, Reported, Started, Stopped
 from tunesmith.resources import Allocation, Resources
 from tunesmith.trial import CheckpointRef
 
@@ -108,11 +108,35 @@ def test_a_function_finds_the_checkpoint_that_it_goes_on_from(talk: Talk) -> Non
     talk.wait(Completed)
 
 
-def test_a_checkpoint_that_is_gone_fails_the_trial_by_name(talk: Talk) -> None:
-    talk.open(Steps).start(0, checkpoint=CheckpointRef("trial-0/checkpoint_000009", 9), iteration=9)
-    failed = talk.wait(Failed)
-    assert "checkpoint_000009" in failed.failure.message
-    assert "not there" in failed.failure.message
+def test_a_checkpoint_that_is_gone_is_told_before_the_users_code_is_entered(talk: Talk) -> None:
+    def train(config: dict[str, Any]) -> None:
+        Path("entered").touch()
+
+    talk.open(train)
+    gone = CheckpointRef("trial-0/checkpoint_000009", 9)
+    talk.start(0, checkpoint=gone, iteration=9)
+    damaged = talk.wait(Damaged)
+    assert (damaged.checkpoint, damaged.incarnation) == (gone, 1)
+    assert damaged.reason == "The checkpoint trial-0/checkpoint_000009 is not there."
+    assert not (talk.path / "trial-0" / "entered").exists()
+    talk.start(0, incarnation=2)
+    assert type(talk.end()) is Failed  # it reports nothing
+    assert (talk.path / "trial-0" / "entered").exists()
+
+
+def test_a_class_whose_checkpoint_is_not_what_was_written_is_not_restored(talk: Talk) -> None:
+    talk.open(Steps, checkpoint_freq=1).start(0, {"start": 5})
+    report = talk.wait(Reported)
+    talk.tell(Stop(0, 1))
+    talk.wait(Stopped)
+    (talk.path / report.checkpoint.path / "total").write_text("7")
+    talk.start(0, {"start": 5}, 2, checkpoint=report.checkpoint, iteration=1)
+    damaged = talk.wait(Damaged)
+    assert damaged.reason.endswith("is damaged: its files are not what was written.")
+    talk.start(0, {"start": 1}, 3)
+    assert talk.wait(Reported).metrics == {"loss": 2.0}
+    talk.tell(Stop(0, 3))
+    talk.wait(Stopped)
 
 
 def test_what_is_raised_comes_with_the_users_own_lines(talk: Talk) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,9 @@ def test_a_reported_directory_is_copied_and_sealed(tmp_path: Path, shelf: Checkp
     source = write(tmp_path / "mine", "one")
     ref = shelf.keep_copy(str(source), Sheet(4, 1.5))
     write(source, "changed later")
-    assert (ref.path, ref.iteration, ref.time_total_s, ref.size) == ("trial/checkpoint_000004", 4, 1.5, 9)
+    assert (ref.path, ref.iteration, ref.time_total_s) == ("trial/checkpoint_000004", 4, 1.5)
+    sheet = (tmp_path / ref.path / ".tunesmith.json").stat().st_size
+    assert ref.size == 9 + sheet
     assert len(ref.digest) == 64
     with shelf.find(ref).as_directory() as folder:
         assert Path(folder, "weights").read_text() == "one"
@@ -45,13 +49,91 @@ def test_an_iteration_that_is_passed_twice_keeps_both(tmp_path: Path, shelf: Che
     assert len(paths) == 3
 
 
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "add", "rename", "folder", "link"])
+def test_one_that_is_not_what_was_written_is_refused(tmp_path: Path, shelf: CheckpointShelf, damage: str) -> None:
+    ref = shelf.keep_copy(str(write(tmp_path / "s", "abc")), Sheet(1, 0))
+    assert shelf.verify(ref).path == str(tmp_path / ref.path)
+    folder = tmp_path / ref.path
+    match damage:
+        case "flip":
+            (folder / "weights").write_text("abd")
+        case "truncate":
+            (folder / "weights").write_text("ab")
+        case "delete":
+            (folder / "deep" / "more").unlink()
+        case "add":
+            (folder / "deep" / "empty").touch()
+        case "rename":
+            (folder / "weights").rename(folder / "heights")
+        case "folder":
+            shutil.rmtree(folder)
+        case "link":
+            (folder / "weights").unlink()
+            (folder / "weights").symlink_to("nowhere")
+    with pytest.raises(tune.DamagedCheckpointError, match=r"The checkpoint trial/checkpoint_000001 (is|can't)"):
+        shelf.verify(ref)
+
+
 def test_one_that_is_gone_or_short_is_refused_by_name(tmp_path: Path, shelf: CheckpointShelf) -> None:
     ref = shelf.keep_copy(str(write(tmp_path / "s", "abc")), Sheet(1, 0))
     Path(tmp_path, ref.path, "weights").write_text("a")
-    with pytest.raises(tune.StorageError, match=r"damaged: it has 7 bytes, and 9 were written"):
+    with pytest.raises(tune.StorageError, match=rf"damaged: it has {ref.size - 2} bytes, and {ref.size} were written"):
         shelf.find(ref)
-    with pytest.raises(tune.StorageError, match=r"checkpoint_000099 is not there; the trial can't go on from it"):
+    with pytest.raises(tune.StorageError, match=r"checkpoint_000099 is not there\."):
         shelf.find(CheckpointRef("trial/checkpoint_000099", 99))
+
+
+def test_one_of_before_there_were_digests_is_taken_as_it_is(tmp_path: Path, shelf: CheckpointShelf) -> None:
+    write(tmp_path / "trial" / "checkpoint_000003", "abc")
+    assert shelf.verify(CheckpointRef("trial/checkpoint_000003", 3)).path.endswith("checkpoint_000003")
+
+
+def test_a_later_start_gives_its_checkpoints_other_names_also_when_the_older_ones_are_gone(tmp_path: Path) -> None:
+    source = str(write(tmp_path / "s", "a"))
+    paths = [CheckpointShelf(str(tmp_path), "trial", n).keep_copy(source, Sheet(1, 0)).path for n in (1, 1, 2, 7)]
+    assert paths == [f"trial/checkpoint_000001{end}" for end in ("", ".2", ".3", ".7")]
+
+
+def test_nothing_is_left_of_one_that_could_not_be_written(tmp_path: Path, shelf: CheckpointShelf) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("...")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(
+        tune.StorageError, match=r"iteration 4 can't be written: the disk of .* is full .*storage_path="
+    ):
+        shelf.keep(4, 1.0, fill)
+    assert list((tmp_path / "trial").iterdir()) == []
+
+
+def test_what_the_user_raises_while_saving_comes_as_it_is(shelf: CheckpointShelf) -> None:
+    def fill(folder: Path) -> None:
+        raise ValueError("no weights")
+
+    with pytest.raises(ValueError, match="no weights"):
+        shelf.keep(4, 1.0, fill)
+
+
+def test_a_small_disk_that_fills_up_takes_no_checkpoint_and_keeps_the_one_before(small_disk: Path) -> None:
+    shelf = CheckpointShelf(str(small_disk), "trial", 1)
+    first = shelf.keep(1, 1.0, lambda folder: _fill(folder, 1 << 20))
+    with pytest.raises(tune.StorageError, match=r"iteration 2 can't be written: the disk of .* is full"):
+        shelf.keep(2, 2.0, lambda folder: _fill(folder, 8 << 20))
+    assert [entry.name for entry in (small_disk / "trial").iterdir()] == ["checkpoint_000001"]
+    assert shelf.verify(first)
+
+
+def test_a_copy_that_would_not_fit_is_not_begun(small_disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    _fill(tmp_path / "s", 8 << 20)
+    shelf = CheckpointShelf(str(small_disk), "trial", 1)
+    with pytest.raises(tune.StorageError, match=r"is full .*8,388,608 bytes are needed and .* are free"):
+        shelf.keep_copy(str(tmp_path / "s"), Sheet(1, 0))
+    assert list((small_disk / "trial").iterdir()) == []
+
+
+def _fill(folder: Path, size: int) -> None:
+    (folder / "weights").write_bytes(bytes(size))
 
 
 def test_what_an_interrupted_copy_has_left_is_no_checkpoint(tmp_path: Path, shelf: CheckpointShelf) -> None:

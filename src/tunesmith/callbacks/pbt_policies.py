@@ -53,6 +53,9 @@ class PolicyFiles(Callback):
                     self._iterations[event.trial] = event.checkpoint.iteration if event.checkpoint else 0
                 case e.Changed() if event.overrides is not None:
                     self._configs[event.trial] = (self._configs[event.trial][0], event.overrides)
+                case e.Damaged():  # a clone may be what it was before again
+                    trial = self._experiment.trials[event.trial]
+                    self._configs[event.trial] = (trial.values, trial.overrides)
                 case e.Cloned():
                     self._write(event)
                     self._configs[event.trial] = (event.values, event.overrides)

@@ -11,7 +11,10 @@ from tunesmith.core.experiment import Experiment
 
 
 class TracebackFiles(Callback):
-    """Append each failure of a trial, with its traceback, to ``error.txt`` in the trial's folder."""
+    """Append each failure of a trial, with its traceback, to ``error.txt`` in the trial's folder.
+
+    A checkpoint that was found damaged is told there, too.
+    """
 
     def __init__(self) -> None:
         self._path = Path()
@@ -27,6 +30,8 @@ class TracebackFiles(Callback):
             if isinstance(event, (e.Failed, e.Lost)):
                 text = f"{event.failure.message}\n\n{event.failure.traceback}".rstrip()
                 self._write(event.trial, f"Start {event.incarnation}: {text}\n\n")
+            elif isinstance(event, e.Damaged):
+                self._write(event.trial, f"Start {event.incarnation}: {event.reason} The trial goes back.\n\n")
             elif isinstance(event, e.Judged) and event.action == "fail":
                 self._write(event.trial, f"{event.reason}\n\n")
 

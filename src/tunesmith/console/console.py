@@ -64,7 +64,7 @@ class Console(Callback):
         self._pause = _FIRST_LINE_S
         self._unsaid: list[str] = []
         self._said: dict[int, float] = {}
-        self._said_ending = self._said_loss = False
+        self._said_ending = self._said_loss = self._said_damage = False
         self._shown_best: e.Reported | None = None
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
@@ -90,6 +90,14 @@ class Console(Callback):
         for event in events:
             if isinstance(event, (e.Paused, e.Released)):
                 self._tell_of_loss(event)
+            elif isinstance(event, e.QuotaExceeded):
+                self._tell_of_quota(event)
+            elif isinstance(event, e.Damaged) and self._verbose == 1 and not self._said_damage:
+                self._said_damage = True
+                self._unsaid.append(
+                    f"trial {event.trial} {clean(self._damage(event))} (what else is damaged is not said here, but is "
+                    "in trial.decisions)."
+                )
             if self._verbose > 1:
                 self._tell(event)
         self._refresh()
@@ -194,6 +202,19 @@ class Console(Callback):
             "memory: executor=tune.LocalExecutor(park=...)."
         )
 
+    def _tell_of_quota(self, event: e.QuotaExceeded) -> None:
+        self._unsaid.append(
+            f"The checkpoints that trials may still need have {event.size:,} bytes, more than checkpoint_quota_bytes="
+            f"{event.quota:,}. They stay; all others are deleted."
+        )
+
+    def _damage(self, event: e.Damaged) -> str:
+        """Say from where a trial goes on whose checkpoint is damaged."""
+        trial = self._tally.experiment.trials[event.trial]
+        before = trial.checkpoint
+        from_where = f"its checkpoint at iteration {before.iteration}" if before is not None else "the beginning"
+        return f"goes back to {from_where}: {event.reason}"
+
     def _tell(self, event: e.Event) -> None:
         """Say what became of a trial; of reports one in a while."""
         if not isinstance(event, e.TrialEvent):
@@ -213,6 +234,8 @@ class Console(Callback):
                 return f"goes on from trial {event.donor}: {event.reason}"
             case e.Changed():
                 return f"goes on changed: {event.reason}"
+            case e.Damaged():
+                return self._damage(event)
             case e.Completed():
                 return f"ended by itself after {counted(trial.iteration, 'iteration')}"
             case e.Failed() | e.Lost():

@@ -108,7 +108,7 @@ class Tally:
         else:
             del self._bests[event.trial]
 
-    def _left(self, event: e.Completed | e.Stopped | e.Paused | e.Failed | e.Lost) -> None:
+    def _left(self, event: e.Completed | e.Stopped | e.Paused | e.Damaged | e.Failed | e.Lost) -> None:
         number = event.trial
         self._live.pop(number, None)
         status = self.experiment.trials[number].status
@@ -221,6 +221,7 @@ _HANDLERS: dict[type[e.Event], Callable[[Tally, Any], None]] = {
     e.Completed: Tally._left,
     e.Stopped: Tally._left,
     e.Paused: Tally._left,
+    e.Damaged: Tally._left,
     e.Failed: Tally._left,
     e.Lost: Tally._left,
 }

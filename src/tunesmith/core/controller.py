@@ -17,7 +17,7 @@ from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.core.places import Places
-from tunesmith.core.retention import Retention
+from tunesmith.core.retention import Keep, Retention
 from tunesmith.core.view import ExperimentView
 from tunesmith.errors import MetricError, ResourceError
 from tunesmith.objective import Objective
@@ -41,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_concurrent: int | None = None
     max_failures: int = 0
     time_budget_s: float | None = None
-    keep_checkpoints: int | None = None
+    keep_checkpoints: Keep = Keep()
     stop_grace_s: float = 5.0
     pause_grace_s: float = 30.0
 
@@ -77,7 +77,8 @@ class Controller:
         self._record = record
         self._eager = eager
         self._request = resources or Resources()
-        self._retention = Retention(self.limits.keep_checkpoints)
+        self._retention = Retention(self.experiment.trials, self.limits.keep_checkpoints)
+        self._told_of_quota = False  # in this session
         self._places = Places()
         self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
         self._asked = 0
@@ -98,6 +99,7 @@ class Controller:
             self._after_report(event, orders)
         else:
             self._react(event, orders)
+        self._discard(orders)
         return orders
 
     def replay(self, event: e.Event) -> list[c.Command]:
@@ -134,7 +136,9 @@ class Controller:
             orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
         elif isinstance(event, (e.Exhausted, e.SearchFailed)):
             self._asked = len(self.experiment.trials)
-        orders += map(c.Discard, self._retention.apply(event))
+        elif type(event) is e.Discarded:
+            orders.append(c.Discard(event.checkpoint))
+        self._retention.apply(event)
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
         if self._stopper is not None:
@@ -203,6 +207,14 @@ class Controller:
             self._deadline = event.at + self.limits.time_budget_s
             orders.append(c.WakeAt(self._deadline))
 
+    def _discard(self, orders: list[c.Command]) -> None:
+        """Let go of the checkpoints that nothing needs; say, once in a session, when the others are too many."""
+        for discarded in self._retention.review():
+            self._decide(discarded, orders)
+        if self._retention.is_full and not self._told_of_quota:
+            self._told_of_quota = True
+            self._decide(e.QuotaExceeded(self._retention.size, self._retention.keep.quota or 0), orders)
+
     def _config(self, trial: TrialRecord) -> dict[str, Any]:
         return self._configure(trial.values, trial.overrides)
 
@@ -249,7 +261,8 @@ class Controller:
 
     def _exploit(self, trial: TrialRecord, decision: Exploit, iteration: int | None, orders: list[c.Command]) -> None:
         donor = self.experiment.trials[decision.donor]
-        if donor.checkpoint is None:  # there is nothing to go on from
+        # A trial that has ended needs nothing, so that what it had borrowed may be gone.
+        if donor.checkpoint is None or (donor.status.is_final and donor.is_borrower):
             self._carry_out(trial, CONTINUE, iteration, orders)
             return
         cloned = e.Cloned(

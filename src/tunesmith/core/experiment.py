@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith import events as e
 from tunesmith.core.moves import MOVES
@@ -12,6 +12,28 @@ from tunesmith.trial import CheckpointRef, Failure, Status
 
 _STAYING = frozenset({"continue", "save", "hold"})  # what leaves a trial running
 _NOTHING: dict[str, Any] = {}  # never written to: one for all trials that have none
+_EARLIER = 8  # so many checkpoints before the last one are remembered
+
+
+class Former(NamedTuple):
+    """What a trial was before it became a clone of the trial `donor`."""
+
+    donor: int
+    checkpoint: CheckpointRef | None
+    earlier: tuple[CheckpointRef, ...]
+    values: dict[str, Any]
+    overrides: dict[str, Any]
+    name: str
+
+
+def _without(
+    path: str, checkpoint: CheckpointRef | None, earlier: tuple[CheckpointRef, ...]
+) -> tuple[CheckpointRef | None, tuple[CheckpointRef, ...]]:
+    """Return the checkpoint to go on from, and those before it, when the one at `path` does not count."""
+    earlier = tuple(other for other in earlier if other.path != path)
+    if checkpoint is None or checkpoint.path != path:
+        return checkpoint, earlier
+    return (earlier[-1], earlier[:-1]) if earlier else (None, ())
 
 
 class TrialRecord:
@@ -24,15 +46,19 @@ class TrialRecord:
     both as recorded. `first_name` is its name before any of that. `parked`: it is paused and its worker keeps its state
     in memory, until it goes on or has ended. `saving`, `held`: its worker was told to save and has not answered yet; it
     has reported and waits for a decision. `given_up`: what its present worker does is not wanted any more.
+    `earlier` are the checkpoints, the newest last, that it goes back to when `checkpoint` turns out to be damaged;
+    `former` is what a clone goes back to that has no checkpoint of its own yet.
     """
 
     __slots__ = (
         "checkpoint",
+        "earlier",
         "failing",
         "failure",
         "failures",
         "first_name",
         "folder",
+        "former",
         "given_up",
         "held",
         "incarnation",
@@ -71,6 +97,48 @@ class TrialRecord:
         self.last: e.Reported | None = None
         self.started: e.Started | None = None
         self.checkpoint: CheckpointRef | None = None
+        self.earlier: tuple[CheckpointRef, ...] = ()
+        self.former: Former | None = None
+
+    @property
+    def is_borrower(self) -> bool:
+        """Whether its checkpoint was written by another trial."""
+        return self.checkpoint is not None and not self.checkpoint.path.startswith(f"{self.folder}/")
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the paths of the checkpoints that it would go on from: now, or if it were a clone no more."""
+        paths = () if self.checkpoint is None else (self.checkpoint.path,)
+        if self.former is None or self.former.checkpoint is None:
+            return paths
+        return (*paths, self.former.checkpoint.path)
+
+    def keep(self, checkpoint: CheckpointRef) -> None:
+        """Go on from `checkpoint` from now on, which the trial has written itself."""
+        before = self.checkpoint
+        if before is not None and before.path == checkpoint.path:
+            return
+        if self.former is not None:
+            self.earlier, self.former = (), None
+        elif before is not None:
+            self.earlier = (*self.earlier[1 - _EARLIER :], before)
+        self.checkpoint = checkpoint
+
+    def give_up(self, clone: e.Cloned) -> None:
+        """Go on from another trial's checkpoint; of several states that were given up, the last is remembered."""
+        self.former = Former(clone.donor, self.checkpoint, self.earlier, self.values, self.overrides, self.name)
+        self.checkpoint, self.earlier = clone.checkpoint, ()
+        self.values, self.overrides, self.name = clone.values, clone.overrides, clone.name
+
+    def forget(self, path: str) -> None:
+        """Never go on from the checkpoint at `path`, but from what was before it."""
+        self.checkpoint, self.earlier = _without(path, self.checkpoint, self.earlier)
+        former = self.former
+        if former is not None:
+            checkpoint, earlier = _without(path, former.checkpoint, former.earlier)
+            self.former = former._replace(checkpoint=checkpoint, earlier=earlier)
+            if self.checkpoint is None:  # a clone has no earlier one
+                self.checkpoint, self.earlier, self.former = checkpoint, earlier, None
+                self.values, self.overrides, self.name = former.values, former.overrides, former.name
 
 
 class Experiment:
@@ -89,6 +157,7 @@ class Experiment:
         self.exhausted: e.Exhausted | None = None
         self.search_failure: Failure | None = None
         self.stop: e.StopRequested | None = None
+        self.damaged: set[str] = set()  # paths of checkpoints
 
     def is_stale(self, event: e.Event) -> bool:
         """Whether a worker's message is a double delivery or comes from an incarnation that has been given up."""
@@ -123,7 +192,7 @@ class Experiment:
 
     # -- the experiment as a whole
 
-    def _experiment_event(self, event: e.Event) -> None:  # noqa: C901 - one case an event
+    def _experiment_event(self, event: e.Event) -> None:  # noqa: C901, PLR0912 - one case an event
         match event:
             case e.Suggested():
                 if event.trial != len(self.trials):
@@ -145,9 +214,11 @@ class Experiment:
                 self.search_failure = event.failure
             case e.StopRequested():
                 self.stop = self.stop or event
+            case e.Discarded():
+                self.trials[event.owner].forget(event.checkpoint.path)
             case e.SessionClosed():
                 self.closed = event
-            case e.Tick():
+            case e.Tick() | e.QuotaExceeded():
                 pass
             case _:
                 raise IllegalMoveError(f"Nothing is known of the event {event!r}.")
@@ -176,7 +247,7 @@ class Experiment:
         trial.time_total_s = event.time_total_s
         trial.saving = trial.held = False
         if event.checkpoint is not None:
-            trial.checkpoint = event.checkpoint
+            self._keep(trial, event.checkpoint)
 
     def _trial_event(self, event: e.TrialEvent) -> None:
         if event.trial >= len(self.trials):
@@ -191,7 +262,7 @@ class Experiment:
                 raise self._refusal(trial, event)
         self._move(trial, self._target(trial, event, targets))
 
-    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:
+    def _target(self, trial: TrialRecord, event: e.TrialEvent, targets: tuple[Status, ...]) -> Status:  # noqa: C901 - below
         """Write the event's content to the trial and choose where it leads. One case an event."""
         match event:
             case e.Placed():
@@ -210,26 +281,29 @@ class Experiment:
             case e.Changed():
                 self._changed(trial, event)
             case e.Saved():
-                trial.checkpoint, trial.saving = event.checkpoint, False
+                trial.saving = False
+                self._keep(trial, event.checkpoint)
             case e.Completed() | e.Stopped() | e.Paused() | e.Released():
                 self._left(trial, event, targets[0])
                 return Status.ERROR if trial.failing else targets[0]
+            case e.Damaged():
+                return self._damaged(trial, event, targets)
             case e.Failed() | e.Lost():
                 return self._failed(trial, event.failure, targets)
         return targets[0]
 
     def _left(self, trial: TrialRecord, event: e.Completed | e.Stopped | e.Paused | e.Released, target: Status) -> None:
         """Take note that the worker has ended or, if the trial is parked, lets it wait."""
-        if not trial.given_up:
-            trial.checkpoint = event.checkpoint or trial.checkpoint
+        if event.checkpoint is not None and not trial.given_up:
+            self._keep(trial, event.checkpoint)
         trial.saving = trial.held = False
         trial.parked = target is Status.PAUSED and isinstance(event, e.Paused) and event.parked
         if type(event) is e.Released and target is Status.PAUSED:
             self._roll_back(trial)
 
     def _cloned(self, trial: TrialRecord, event: e.Cloned) -> None:
-        trial.values, trial.overrides, trial.name = event.values, event.overrides, event.name
-        trial.reason, trial.checkpoint = event.reason, event.checkpoint
+        trial.give_up(event)
+        trial.reason = event.reason
         trial.given_up, trial.parked, trial.saving, trial.held = trial.status.is_live, False, False, False
         trial.iteration, trial.time_total_s = event.checkpoint.iteration, event.checkpoint.time_total_s
         if trial.last is not None and trial.last.iteration > trial.iteration:
@@ -284,6 +358,25 @@ class Experiment:
             self._roll_back(trial)
             return Status.PENDING
         return Status.ERROR
+
+    def _damaged(self, trial: TrialRecord, event: e.Damaged, targets: tuple[Status, ...]) -> Status:
+        """Forget a checkpoint: as the trial's own, and as that of the trial which has written it for others."""
+        path, former = event.checkpoint.path, trial.former
+        self.damaged.add(path)
+        trial.saving = trial.held = False
+        trial.forget(path)
+        owner = None if former is None else self.trials[former.donor]
+        if owner is not None and owner.former is None:  # else it goes on from another one's, and finds out by itself
+            owner.forget(path)
+        if trial.status is Status.STOPPING:
+            return Status.ERROR if trial.failing else Status.TERMINATED
+        self._roll_back(trial)
+        return targets[0]
+
+    def _keep(self, trial: TrialRecord, checkpoint: CheckpointRef) -> None:
+        # What a worker tells last may be the checkpoint that it was started from, and that others found damaged.
+        if checkpoint.path not in self.damaged:
+            trial.keep(checkpoint)
 
     def _roll_back(self, trial: TrialRecord) -> None:
         """Forget the reports after the last checkpoint: their iterations will be done and counted again."""

@@ -41,6 +41,13 @@ MOVES: Final[Moves] = {
     e.Paused: {S.PAUSING: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
     # The worker of a parked trial has left, as it was told to or (Lost) by itself.
     e.Released: {S.PAUSED: (S.PAUSED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
+    # It is tried again, from an earlier checkpoint.
+    e.Damaged: {
+        S.STARTING: (S.PENDING,),
+        S.RUNNING: (S.PENDING,),
+        S.PAUSING: (S.PENDING,),
+        S.STOPPING: (S.TERMINATED, S.ERROR),
+    },
     # PENDING when the trial may be tried again, else ERROR.
     e.Failed: {
         S.STARTING: (S.PENDING, S.ERROR),

@@ -3,88 +3,254 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
+from heapq import heapify, heappop, heappush, heappushpop
+from math import inf
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from tunesmith import events as e
+from tunesmith.core.experiment import TrialRecord
+from tunesmith.errors import MetricError
+from tunesmith.objective import Objective
 from tunesmith.trial import CheckpointRef
 
-_DEMANDED = (e.Saved, e.Paused, e.Released)  # what the run itself has asked for, not the user
+Ranked: TypeAlias = tuple[float, int, str]  # the score, how many checkpoints were written before, the path
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """What is kept: of each trial its last `last` checkpoints and the `best` ones by `score`; None is no limit.
+
+    `quota` is how many bytes all checkpoints of the experiment may have. With `best` alone the last one is kept, too.
+    """
+
+    last: int | None = None
+    best: int | None = None
+    score: Objective | None = None
+    quota: int | None = None
+
+    @property
+    def newest(self) -> int | None:
+        """How many of the last ones are kept."""
+        return 1 if self.last is None and self.best is not None else self.last
+
+
+class _Entry:
+    """A checkpoint that is there, and how many reasons there are to keep it.
+
+    `rules` counts the lists of the last and the best that it is in, `needs` the trials that may go on from it, `shows`
+    the ended trials whose last one it is. `best`: it is among the best. `age` grows with every checkpoint.
+    """
+
+    __slots__ = ("age", "best", "needs", "owner", "reference", "rules", "shows")
+
+    def __init__(self, reference: CheckpointRef, owner: int, age: int) -> None:
+        self.reference, self.owner, self.age = reference, owner, age
+        self.rules = self.needs = self.shows = 0
+        self.best = False
+
+    @property
+    def rank(self) -> int:
+        """What the quota takes first: 0 what was superseded, 1 the best ones and the last ones of ended trials."""
+        return 1 if self.best or self.shows else 0
+
+
+class _Hold(NamedTuple):
+    """What a trial holds: the paths, those of them that are entries, and whether it has ended."""
+
+    ended: bool = False
+    paths: tuple[str, ...] = ()
+    entries: tuple[_Entry, ...] = ()
+
+
+_NOTHING: Final = _Hold()
 
 
 class Retention:
-    """The fold of the checkpoints that were made.
+    """The fold of the checkpoints that are there. `review` says which of them are to go.
 
-    Kept are the last `keep` that each trial made by itself or by the user's settings, all of them when None; besides
-    these the last one that the run has asked a trial for, while the trial has no newer one; and whatever another trial
-    goes on from until it has one of its own.
+    A checkpoint that a trial has made by itself, or by the user's settings, stays as long as a rule of `keep` wants
+    it; one that the run has asked a trial for only while it is the trial's last. Beyond that, what a trial that has
+    not ended goes on from is never given up, be it its own or another one's, nor what a clone would go back to.
+
+    Args:
+        trials: the records of all trials, which have folded an event before `apply` is given it.
     """
 
-    def __init__(self, keep: int | None = None) -> None:
-        self.keep = keep
-        self._kept: dict[int, deque[CheckpointRef]] = {}
-        self._demanded: dict[int, CheckpointRef] = {}
-        self._borrowed: dict[int, str] = {}  # by the trial that goes on from another one's: its path
-        self._postponed: dict[str, CheckpointRef] = {}
+    def __init__(self, trials: Sequence[TrialRecord], keep: Keep | None = None) -> None:
+        self.keep = keep = keep or Keep()
+        self._trials = trials
+        self._tracks_all = keep.newest is not None or keep.quota is not None
+        self._entries: dict[str, _Entry] = {}
+        self._held: dict[int, _Hold] = {}
+        self._last: dict[int, deque[str]] = {}
+        self._best: dict[int, list[Ranked]] = {}  # heaps with the worst on top
+        self._due: dict[str, _Entry] = {}  # what nothing holds
+        self._size = self._age = 0
+        self._candidates: list[tuple[int, int, str]] = []  # (rank, age, path): a heap of what no trial needs
 
-    def apply(self, event: e.Event) -> tuple[CheckpointRef, ...]:
-        """Fold an event and return the checkpoints that nothing needs any more."""
+    # -- the fold
+
+    def apply(self, event: e.Event) -> None:
+        """Fold an event; O(log n), but for a new session, which is O(n)."""
         kind = type(event)
-        if kind is e.Cloned:
-            return tuple(self._clone(event))  # type: ignore[arg-type]  # narrowed by the line above
+        if kind is e.Reported:
+            if event.checkpoint is not None:  # type: ignore[attr-defined]  # narrowed by the line above
+                self._written(event)  # type: ignore[arg-type]  # as above
+        elif isinstance(event, e.Discarded):
+            self._remove(event.checkpoint.path)
+            self._follow(self._trials[event.owner])
+        elif isinstance(event, e.Damaged):
+            owner = self._remove(event.checkpoint.path)
+            self._follow(self._trials[event.trial])
+            if owner is not None:
+                self._follow(self._trials[owner])
+        elif isinstance(event, e.TrialEvent):
+            self._written(event)
+        elif kind is e.SessionOpened:
+            for trial in self._trials:
+                self._follow(trial)
+
+    def _written(self, event: e.TrialEvent) -> None:
+        """Take in the checkpoint that came with an event, if it is a new one, and what the trial holds now."""
         checkpoint: CheckpointRef | None = getattr(event, "checkpoint", None)
-        if checkpoint is None or not isinstance(event, e.WorkerEvent):
-            return ()
-        if kind is e.Placed:
-            return tuple(self._go_back(event.trial, checkpoint))
-        if isinstance(event, _DEMANDED):
-            return tuple(self._demand(event.trial, checkpoint))
-        return tuple(self._keep(event.trial, checkpoint))
+        trial = self._trials[event.trial]
+        entry = None
+        if checkpoint is not None and not isinstance(event, (e.Placed, e.Cloned)):
+            entry = self._add(event, checkpoint)
+        self._follow(trial)
+        if entry is not None:
+            self._settle(entry)
 
-    def _clone(self, event: e.Cloned) -> Iterator[CheckpointRef]:
-        before = self._borrowed.get(event.trial)
-        self._borrowed[event.trial] = event.checkpoint.path
-        yield from self._not_needed(before)
-        yield from self._drop(self._demanded.pop(event.trial, None))
+    def _add(self, event: e.TrialEvent, checkpoint: CheckpointRef) -> _Entry | None:
+        demanded = isinstance(event, (e.Saved, e.Paused, e.Released))  # the run has asked for it, not the user
+        path, number = checkpoint.path, event.trial
+        known = path in self._entries or path in self._held.get(number, _NOTHING).paths
+        if known or not (demanded or self._tracks_all):
+            return None
+        entry = self._entries[path] = _Entry(checkpoint, number, self._age)
+        self._age += 1
+        self._size += checkpoint.size
+        if not demanded:
+            self._obey_rules(entry, self._trials[number].last)
+        return entry
 
-    def _go_back(self, trial: int, checkpoint: CheckpointRef) -> Iterator[CheckpointRef]:
-        """Drop what was saved after the checkpoint that the trial goes on from: it belongs to work that is undone."""
-        kept = self._kept.get(trial, ())
-        known = next((i for i, other in enumerate(kept) if other.path == checkpoint.path), None)
-        if known is not None:
-            for _ in range(len(kept) - known - 1):
-                yield from self._drop(self._kept[trial].pop())
-
-    def _demand(self, trial: int, checkpoint: CheckpointRef) -> Iterator[CheckpointRef]:
-        if any(other.path == checkpoint.path for other in self._kept.get(trial, ())):
+    def _obey_rules(self, entry: _Entry, report: e.Reported | None) -> None:
+        """Put a checkpoint among the last and the best of its trial, from where it may displace another one."""
+        keep, path = self.keep, entry.reference.path
+        entry.rules += 1
+        if keep.newest is not None:
+            last = self._last.setdefault(entry.owner, deque())
+            last.append(path)
+            if len(last) > keep.newest:
+                self._unlist(last.popleft())
+        if keep.best is None or keep.score is None:
             return
-        before = self._demanded.get(trial)
-        if before is None or before.path != checkpoint.path:
-            self._demanded[trial] = checkpoint
-            yield from self._drop(before)
-        yield from self._give_back(trial)
-
-    def _keep(self, trial: int, checkpoint: CheckpointRef) -> Iterator[CheckpointRef]:
-        yield from self._drop(self._demanded.pop(trial, None), unless=checkpoint)
-        yield from self._give_back(trial)
-        kept = self._kept.setdefault(trial, deque())
-        if not any(other.path == checkpoint.path for other in kept):
-            kept.append(checkpoint)
-        while self.keep is not None and len(kept) > self.keep:
-            yield from self._drop(kept.popleft())
-
-    def _give_back(self, trial: int) -> Iterator[CheckpointRef]:
-        yield from self._not_needed(self._borrowed.pop(trial, None))
-
-    def _not_needed(self, path: str | None) -> Iterator[CheckpointRef]:
-        """Let go of what was to go once nobody goes on from it."""
-        if path in self._postponed and path not in self._borrowed.values():
-            yield self._postponed.pop(path)
-
-    def _drop(self, checkpoint: CheckpointRef | None, unless: CheckpointRef | None = None) -> Iterator[CheckpointRef]:
-        """Let go of a checkpoint, or remember to do so when nobody goes on from it any more."""
-        if checkpoint is None or (unless is not None and unless.path == checkpoint.path):
-            return
-        if checkpoint.path in self._borrowed.values():
-            self._postponed[checkpoint.path] = checkpoint
+        score = -inf
+        if report is not None and report.iteration == entry.reference.iteration:
+            with suppress(MetricError):  # a report without this metric
+                score = keep.score.score(report.metrics)
+        best, ranked = self._best.setdefault(entry.owner, []), (score, entry.age, path)
+        entry.rules += 1
+        entry.best = True
+        if len(best) < keep.best:
+            heappush(best, ranked)
         else:
-            yield checkpoint
+            self._unlist(heappushpop(best, ranked)[2], best=True)
+
+    def _unlist(self, path: str, *, best: bool = False) -> None:
+        entry = self._entries[path]
+        entry.rules -= 1
+        entry.best = entry.best and not best
+        self._settle(entry)
+
+    def _follow(self, trial: TrialRecord) -> None:
+        """Hold what the trial may go on from, and let go of what it does not any more."""
+        number, ended = trial.number, trial.status.is_final
+        paths = trial.needs()[:1] if ended else trial.needs()
+        before = self._held.get(number, _NOTHING)
+        if before.paths == paths and (before.ended == ended or not paths):
+            return
+        # What is no entry is gone, or nothing would ever discard it.
+        entries = tuple(self._entries[path] for path in paths if path in self._entries)
+        self._held[number] = _Hold(ended, paths, entries)
+        for entry in entries:
+            self._hold(entry, 1, ended=ended)
+        for entry in before.entries:
+            self._hold(entry, -1, ended=before.ended)
+
+    def _hold(self, entry: _Entry, by: int, *, ended: bool) -> None:
+        if ended:
+            entry.shows += by
+        else:
+            entry.needs += by
+        self._settle(entry)
+
+    def _settle(self, entry: _Entry) -> None:
+        """Note whether anything holds a checkpoint, and whether a trial needs it."""
+        path = entry.reference.path
+        if self._entries.get(path) is not entry:
+            return
+        if entry.rules or entry.needs or entry.shows:
+            self._due.pop(path, None)
+            if self.keep.quota is not None and not entry.needs:
+                self._offer(entry)
+        else:
+            self._due[path] = entry
+
+    def _offer(self, entry: _Entry) -> None:
+        heappush(self._candidates, (entry.rank, entry.age, entry.reference.path))
+        if len(self._candidates) > 4 * len(self._entries) + 64:  # most are of the past
+            self._candidates = [item for item in set(self._candidates) if self._is_candidate(item)]
+            heapify(self._candidates)
+
+    def _is_candidate(self, item: tuple[int, int, str]) -> bool:
+        entry = self._entries.get(item[2])
+        return entry is not None and not entry.needs and (entry.rank, entry.age) == item[:2]
+
+    def _remove(self, path: str) -> int | None:
+        """Strike a checkpoint that is gone off the lists; return whose it was, if that is known."""
+        entry = self._entries.pop(path, None)
+        if entry is None:
+            return None
+        self._due.pop(path, None)
+        self._size -= entry.reference.size
+        last, best = self._last.get(entry.owner), self._best.get(entry.owner)
+        if last is not None and path in last:
+            last.remove(path)
+        if entry.best and best is not None:
+            best.remove(next(ranked for ranked in best if ranked[2] == path))
+            heapify(best)
+        return entry.owner
+
+    # -- the question
+
+    def review(self) -> list[e.Discarded]:
+        """Return which checkpoints are to go: what nothing holds, then, oldest first, what is beyond the quota.
+
+        Each of them must come back by `apply`.
+        """
+        if not self._due and not self.is_full:
+            return []
+        going = dict(self._due)
+        excess = 0 if self.keep.quota is None else self._size - self.keep.quota
+        excess -= sum(entry.reference.size for entry in going.values())
+        candidates = self._candidates
+        while excess > 0 and candidates:
+            item = heappop(candidates)
+            if self._is_candidate(item) and item[2] not in going:
+                entry = going[item[2]] = self._entries[item[2]]
+                excess -= entry.reference.size
+        return [e.Discarded(entry.owner, entry.reference) for entry in going.values()]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all checkpoints, if there is a quota."""
+        return self._size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they are more than the quota."""
+        return self.keep.quota is not None and self._size > self.keep.quota

@@ -14,7 +14,7 @@ import msgspec
 
 from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError, NotPicklableError, WorkerError
-from tunesmith.events import Completed, Failed, Lost, Paused, Released, Reported, Started, Stopped, WorkerEvent
+from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Released, Reported, Started, Stopped, WorkerEvent
 from tunesmith.executors.deaths import explain
 from tunesmith.executors.machine import oom_kills, total
 from tunesmith.executors.packing import assignment, job_sheet
@@ -29,7 +29,7 @@ from tunesmith.worker.running import takes_new_config
 from tunesmith.worker.session import CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP
 
 _AWAITING: Final = (wire.EVENT, wire.EVENT + wire.SPILLED)  # reports of this kind wait for an answer
-_ENDS: Final = frozenset({Completed, Stopped, Paused, Failed})
+_ENDS: Final = frozenset({Completed, Stopped, Paused, Damaged, Failed})
 _OVER: Final = frozenset({Completed, Stopped})
 _INLINE_BYTES: Final = 16_384  # an assignment up to this size fits into a pipe that nobody reads yet
 

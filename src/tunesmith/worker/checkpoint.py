@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from tunesmith.errors import ArgumentError, StorageError
+from tunesmith.errors import ArgumentError, DamagedCheckpointError, StorageError
 from tunesmith.trial import CheckpointRef
 
 _CHUNK = 1 << 20
+_NOTHING_FREE = 1 << 16  # bytes: a disk with less is full
 _SHEET = ".tunesmith.json"
 
 
@@ -88,7 +90,9 @@ class Checkpoint:
 
 
 class Sheet(msgspec.Struct):
-    """What has to be remembered beside the user's files. `totals` are running sums, by metric.
+    """What has to be remembered beside the user's files, in each checkpoint: it shows whose work the directory is.
+
+    `totals` are running sums, by metric.
 
     For a class trainable, `form` says what `save_checkpoint` returned, ``directory``, ``path`` or ``dict``, and
     `relative` where that is.
@@ -110,14 +114,14 @@ def read_sheet(folder: Path) -> Sheet | None:
     """Return the sheet of the checkpoint in `folder`, or None when it has none.
 
     Raises:
-        StorageError: it can't be read.
+        DamagedCheckpointError: it can't be read.
     """
     try:
         return msgspec.json.decode((folder / _SHEET).read_bytes(), type=Sheet)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError) as error:
-        raise StorageError(f"The checkpoint in {folder} is damaged: {error}") from error
+        raise DamagedCheckpointError(f"The checkpoint in {folder} is damaged: {error}") from error
 
 
 class CheckpointShelf:
@@ -147,7 +151,7 @@ class CheckpointShelf:
         return aside
 
     def keep_copy(self, source: str, sheet: Sheet) -> CheckpointRef:
-        """Copy the directory `source` and keep the copy, with `sheet` in it if it has something to say.
+        """Copy the directory `source` and keep the copy, with `sheet` in it.
 
         Raises:
             StorageError: the files can't be read or written.
@@ -161,59 +165,105 @@ class CheckpointShelf:
                 f"The directory {source} contains the trial's own folder and can't be a checkpoint. "
                 "Write the checkpoint's files into a directory of their own."
             )
-        try:
-            aside = self.prepare(sheet.iteration)
-            for relative in _files(origin):
+
+        def fill(aside: Path) -> None:
+            names = _files(origin)
+            size = sum((origin / name).stat().st_size for name in names)
+            if size > _free(aside):  # others need what is left, the store too: better not to fill it up first
+                raise OSError(errno.ENOSPC, f"{size:,} bytes are needed and {_free(aside):,} are free", source)
+            for relative in names:
                 target = aside / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _copy(origin / relative, target)
-            (aside / _SHEET).unlink(missing_ok=True)
-            if sheet.totals:
-                write_sheet(aside, sheet)
+            write_sheet(aside, sheet)
+
+        try:
+            return self.keep(sheet.iteration, sheet.time_total_s, fill)
+        except StorageError:
+            raise
         except OSError as error:
             raise StorageError(f"The checkpoint {source} can't be copied to the trial's folder: {error}") from error
-        return self.keep(aside, sheet.iteration, sheet.time_total_s)
 
-    def keep(self, aside: Path, iteration: int, time_total_s: float) -> CheckpointRef:
-        """Make the directory that `prepare` gave durable and give it its name.
+    def keep(self, iteration: int, time_total_s: float, fill: Callable[[Path], None]) -> CheckpointRef:
+        """Let `fill` write files into a new directory, make that durable, and give it its name.
 
         Raises:
-            StorageError: the files can't be written out.
+            StorageError: the disk is full, or the files can't be written out. Nothing of it is left.
+            BaseException: what `fill` raises.
         """
+        import shutil
+
+        folder = Path(self._experiment, self._folder)
+        aside, ours = None, True
         try:
+            aside = self.prepare(iteration)
+            ours = False
+            fill(aside)
+            ours = True
             digest, size = _seal(aside)
             target = self._free_name(aside, iteration)
             aside.rename(target)
             _sync(target.parent)
-        except OSError as error:
-            raise StorageError(f"The checkpoint of iteration {iteration} can't be kept: {error}") from error
+        except BaseException as error:
+            story = _full_disk(error, folder, iteration)
+            if aside is not None:
+                shutil.rmtree(aside, ignore_errors=True)
+            if story:
+                raise StorageError(story) from error
+            if ours and isinstance(error, OSError):
+                raise StorageError(f"The checkpoint of iteration {iteration} can't be kept: {error}") from error
+            raise
         path = f"{self._folder}/{target.name}" if self._folder else target.name
         return CheckpointRef(path, iteration, digest, size, time_total_s)
 
     def find(self, reference: CheckpointRef) -> Checkpoint:
-        """Return the checkpoint that `reference` names.
+        """Return the checkpoint that `reference` names, if it is there and has the right size.
 
         Raises:
-            StorageError: it is gone or not whole.
+            DamagedCheckpointError: it is gone or not whole.
         """
         path = Path(self._experiment, reference.path)
         if not path.is_dir():
-            raise StorageError(f"The checkpoint {path} is {_what(path)}; the trial can't go on from it.")
-        size = sum((path / relative).stat().st_size for relative in _files(path))
+            raise DamagedCheckpointError(f"The checkpoint {reference.path} is {_what(path)}.")
+        try:
+            size = sum((path / relative).stat().st_size for relative in _files(path))
+        except OSError as error:
+            raise DamagedCheckpointError(f"The checkpoint {reference.path} can't be read: {error.strerror}.") from error
         if reference.digest and size != reference.size:
-            raise StorageError(
-                f"The checkpoint {path} is damaged: it has {size} bytes, and {reference.size} were written. "
-                "The trial can't go on from it."
+            raise DamagedCheckpointError(
+                f"The checkpoint {reference.path} is damaged: it has {size} bytes, and {reference.size} were written."
             )
         return Checkpoint(path)
 
+    def verify(self, reference: CheckpointRef) -> Checkpoint:
+        """Return the checkpoint that `reference` names, all of which has been read and is what was written.
+
+        Raises:
+            DamagedCheckpointError: it is gone or not whole.
+        """
+        found = self.find(reference)
+        if reference.digest:
+            try:
+                digest, _ = _digest(Path(found.path))
+            except OSError as error:
+                raise DamagedCheckpointError(
+                    f"The checkpoint {reference.path} can't be read: {error.strerror}."
+                ) from error
+            if digest != reference.digest:
+                raise DamagedCheckpointError(
+                    f"The checkpoint {reference.path} is damaged: its files are not what was written."
+                )
+        return found
+
     def _free_name(self, aside: Path, iteration: int) -> Path:
-        target = aside.with_name(f"checkpoint_{iteration:06d}")
-        # A trial that went back may pass the same iteration again; the older directory may still be in use.
+        # A trial that went back passes the same iterations again. The start makes the name its own, also when the older
+        # directory is gone, so that what is said of one checkpoint is never taken for another's.
         attempt = self._incarnation
+        name = f"checkpoint_{iteration:06d}"
+        target = aside.with_name(name if attempt == 1 else f"{name}.{attempt}")
         while target.exists():
-            target = aside.with_name(f"checkpoint_{iteration:06d}.{attempt}")
             attempt += 1
+            target = aside.with_name(f"{name}.{attempt}")
         return target
 
 
@@ -232,7 +282,19 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _seal(folder: Path) -> tuple[str, int]:
-    """Write all files and directories out to the disk; return a digest over paths and contents, and the bytes."""
+    """Write all files and directories out to the disk; return their digest, and the bytes."""
+    sealed = _digest(folder, sync=True)
+    for inner, _, _ in os.walk(folder, topdown=False):
+        _sync(Path(inner))
+    return sealed
+
+
+def _digest(folder: Path, *, sync: bool = False) -> tuple[str, int]:
+    """Return a digest over the paths and contents of all files, and their bytes.
+
+    SHA-256, for which present processors have instructions: with these it is the fastest hash of the standard library
+    but for SHA-1 (`benchmarks/hashes.py`).
+    """
     from hashlib import sha256
 
     digest, size = sha256(), 0
@@ -242,11 +304,36 @@ def _seal(folder: Path) -> tuple[str, int]:
             digest.update(f"{relative}\0{length}\0".encode(errors="surrogateescape"))
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
             size += length
-    for inner, _, _ in os.walk(folder, topdown=False):
-        _sync(Path(inner))
     return digest.hexdigest(), size
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that this user may still write to the disk of `folder`."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _full_disk(error: BaseException, folder: Path, iteration: int) -> str:
+    """Say that a checkpoint did not fit on the disk, if that is what `error` comes from; else return nothing.
+
+    Libraries tell of a full disk in errors of their own, so what is free is asked as well.
+    """
+    if not isinstance(error, Exception):
+        return ""
+    try:
+        free = _free(folder)
+    except OSError:
+        return ""
+    if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) and free >= _NOTHING_FREE:
+        return ""
+    return (
+        f"The checkpoint of iteration {iteration} can't be written: the disk of {folder} is full ({error}). The "
+        "checkpoint before it is whole. Make room, keep fewer checkpoints with keep_checkpoints_num= or "
+        "checkpoint_quota_bytes=, or use another disk with storage_path=."
+    )
 
 
 def _sync(folder: Path) -> None:

@@ -33,6 +33,9 @@ def takes_new_config(trainable: Any) -> bool:
 def run_function(session: Session, config: dict[str, Any]) -> Outcome:
     """Call a function trainable; return a final report, if what it returned is one, and the event of its end."""
     job = session.job
+    damaged = session.restore()
+    if damaged is not None:
+        return None, damaged
     outer, AMBIENT.session = AMBIENT.session, session
     try:
         outcome = job.trainable(config, **job.parameters)
@@ -108,6 +111,11 @@ def class_steps(session: Session, config: dict[str, Any], seat: Seat, *, keep: b
     A trainable that `seat` holds is used again if it can take up the new configuration. It is left there when all went
     well and `keep` is true, or the trial will go on from another state and the trainable may take that up in place.
     """
+    damaged = session.restore()
+    if damaged is not None:
+        if not keep:
+            seat.clear()
+        return damaged
     try:
         event = yield from _loop(session, _prepared(session, config, seat))
     except BaseException as error:  # noqa: BLE001 - as above
@@ -130,7 +138,7 @@ def _prepared(session: Session, config: dict[str, Any], seat: Seat) -> Trainable
         cls: Any = session.job.trainable
         instance = seat.instance = trainables.create(cls, config, session.job.parameters, identity)
     if order.checkpoint is not None:
-        trainables.read_state(instance, Path(session.shelf.find(order.checkpoint).path))
+        trainables.read_state(instance, Path(session.job.path, order.checkpoint.path))
     trainables.resume_counting(instance, order.iteration, order.time_total_s)
     session.totals = trainables.totals_of(instance)
     return instance

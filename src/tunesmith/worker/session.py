@@ -9,8 +9,8 @@ from struct import Struct
 from threading import RLock
 from typing import Any, Final, Protocol, TypeAlias
 
-from tunesmith.errors import ArgumentError
-from tunesmith.events import Completed, Failed, Paused, Reported, Saved, Stopped, WorkerEvent
+from tunesmith.errors import ArgumentError, DamagedCheckpointError
+from tunesmith.events import Completed, Damaged, Failed, Paused, Reported, Saved, Stopped, WorkerEvent
 from tunesmith.trial import CheckpointRef, Failure
 from tunesmith.worker.checkpoint import Checkpoint, CheckpointShelf, Sheet, read_sheet
 from tunesmith.worker.job import Job
@@ -107,9 +107,6 @@ class Session:
         self.latest = order.checkpoint
         self.verdict = CONTINUE
         self.totals: dict[str, float | int] = {}
-        if order.checkpoint is not None:
-            sheet = read_sheet(Path(job.path, order.checkpoint.path))
-            self.totals = sheet.totals if sheet is not None else {}
         self._channel = channel
         self._clock = clock
         self._now = now
@@ -122,6 +119,21 @@ class Session:
     def shelf(self) -> CheckpointShelf:
         """Where the trial's checkpoints are kept."""
         return CheckpointShelf(self.job.path, self.order.folder, self.order.incarnation)
+
+    def restore(self) -> Damaged | None:
+        """Read through the checkpoint that the trial goes on from, and take its sums over.
+
+        Called before the user's code. A checkpoint that is gone or not whole ends this start, by the returned event.
+        """
+        reference = self.order.checkpoint
+        if reference is None:
+            return None
+        try:
+            sheet = read_sheet(Path(self.shelf.verify(reference).path))
+        except DamagedCheckpointError as error:
+            return Damaged(self.order.trial, self.incarnation, reference, str(error))
+        self.totals = {} if sheet is None else sheet.totals
+        return None
 
     # -- reports
 
@@ -206,9 +218,7 @@ class Session:
 
     def save(self, save: Save) -> CheckpointRef:
         """Let `save` write a checkpoint of the present iteration into a new directory, and keep it."""
-        aside = self.shelf.prepare(self.iteration)
-        save(aside)
-        self.latest = self.shelf.keep(aside, self.iteration, self.time_total_s)
+        self.latest = self.shelf.keep(self.iteration, self.time_total_s, save)
         return self.latest
 
     def name_number(self, value: Any) -> Any:

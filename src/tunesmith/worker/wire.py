@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tunesmith.events import Completed, Failed, Paused, Reported, Saved, Started, Stopped, WorkerEvent
+from tunesmith.events import Completed, Damaged, Failed, Paused, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.trial import CheckpointRef
 
 # -- up: header, then the payload
@@ -46,7 +46,7 @@ SLOT: Final = 2  # one descriptor comes with it: the reading end of the slot's n
 START: Final = 3  # the payload is an Assignment
 KILL: Final = 4  # end the slot's worker and all it has started
 
-Told = Started | Reported | Saved | Completed | Stopped | Paused | Failed
+Told = Started | Reported | Saved | Completed | Stopped | Paused | Damaged | Failed
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
