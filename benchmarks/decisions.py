@@ -3,7 +3,7 @@
     python benchmarks/decisions.py [--trials 10000] [--update]
 
 A simulated run on 100 workers; the clock stands around each question that the core asks the scheduler: what becomes of
-a trial that has reported (judge), of the others (review), and which one starts next (choose). Two of the trials' reports
+a trial that has reported (judge), of the others (review), and which one starts next (choose). Two reports
 never come at the same moment. ``--update`` rewrites the table in benchmarks/README.md.
 """
 
