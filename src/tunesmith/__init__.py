@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tunesmith.callbacks.csv import CSVLogger as CSVLogger
+    from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
     from tunesmith.domains import choice as choice
     from tunesmith.domains import grid_search as grid_search
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported on its first use, so that ``import tunesmith`` costs next to nothing.
 _HOMES = {
+    "callbacks.csv": ("CSVLogger",),
+    "callbacks.json_lines": ("JSONLogger",),
     "callbacks.protocol": ("Callback",),
     "domains": (
         "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn",

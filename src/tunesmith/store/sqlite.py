@@ -133,6 +133,10 @@ class EventStore:
         """
         yield from self._select("WHERE seq > ? ORDER BY seq", after)
 
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events in order."""
+        return (event for _, event in self.read())
+
     def read_trial(self, trial: int) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` of one trial, in order."""
         yield from self._select("WHERE trial = ? ORDER BY seq", trial)
