@@ -51,30 +51,20 @@ def content(make: Make, folder: Path) -> bytes:
 def test_reports_are_written_together_when_it_is_time(tmp_path: Path, make: Make) -> None:
     now = [0.0]
     story = Story(tmp_path, make(flush_s=1.0, clock=lambda: now[0]))
-    now[0] = 10.0
-    story.begin(0)
-    story.report(0, 0.5)
-    assert losses(make, tmp_path / "f0") == [0.5]
-    story.report(0, 0.4, 0.3, first=2)
-    assert losses(make, tmp_path / "f0") == [0.5]
-    now[0] = 11.0
-    story.report(0, 0.2, first=4)
-    assert losses(make, tmp_path / "f0") == [0.5, 0.4, 0.3, 0.2]
-    story.report(0, 0.1, first=5)
-    story.readers[0].on_idle()
-    assert losses(make, tmp_path / "f0")[-1] == 0.1
-    story.report(0, 0.0, first=6)
-    story.readers[0].on_end()
-    assert losses(make, tmp_path / "f0")[-1] == 0.0
-
-
-@every_logger
-def test_what_a_trial_has_reported_is_there_when_it_has_ended(tmp_path: Path, make: Make) -> None:
-    story = Story(tmp_path, make(flush_s=1e9))
     story.begin(0)
     story.report(0, 0.5, 0.4)
+    assert not (tmp_path / "f0" / READERS[make][0]).exists()
+    now[0] = 1.0
+    story.report(0, 0.3, first=3)
+    assert losses(make, tmp_path / "f0") == [0.5, 0.4, 0.3]
+    story.report(0, 0.2, first=4)
+    assert losses(make, tmp_path / "f0")[-1] == 0.3
+    story.readers[0].on_idle()
+    assert losses(make, tmp_path / "f0")[-1] == 0.2
+    story.report(0, 0.1, first=5)
     story.complete(0)
-    assert losses(make, tmp_path / "f0") == [0.5, 0.4]
+    story.readers[0].on_end()
+    assert losses(make, tmp_path / "f0")[-1] == 0.1
 
 
 @every_logger
@@ -106,6 +96,7 @@ def test_what_a_clone_reported_before_it_was_one_stands(tmp_path: Path, make: Ma
     story.begin(0, CheckpointRef("c", 2))
     story.report(0, 0.05, first=3)
     story.complete(0)
+    story.readers[0].on_end()
     rows = READERS[make][1](tmp_path / "f0")
     assert losses(make, tmp_path / "f0") == [0.5, 0.4, 0.3, 0.2, 0.05]
     assert [row["trial_name"] for row in rows] == ["train_0"] * 3 + ["train_0@"] * 2

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,6 +19,12 @@ _NAME = "progress.csv"
 _WIDEST_CELL = 1 << 30
 # What says whose result it is and when: no report can replace it. All but the date is the same in many results.
 _IDENTITY = ("date", "pid", "hostname", "node_ip", "trial_id", "trial_name", "experiment_id")
+# The first columns of each file, in this order.
+_MEASURED = (
+    "training_iteration", "time_this_iter_s", "time_total_s", "timestamp", "time_since_restore",
+    "iterations_since_restore", "done",
+)  # fmt: skip
+_MANY = 100  # kinds of rows that are remembered of a trial
 _SPECIAL = frozenset(',"\r\n')
 _encode = msgspec.json.Encoder().encode
 
@@ -54,7 +61,7 @@ class CSVLogger(TrialFiles):
                     self._grow(trial, page, result, b"".join(rows))
                     rows.clear()
                 row = _written([[_cell(result.get(name)) for name in page.columns]])
-                page.prepare(report, result)
+                page.learn(report, result)
             rows.append(row)
         append(trial.path / _NAME, b"".join(rows))
 
@@ -97,52 +104,72 @@ class CSVLogger(TrialFiles):
         (trial.path / _NAME).unlink(missing_ok=True)
 
 
-class _Page:
-    """The columns of a file, and how the next row is made quickly if it is like the last one."""
+class _Kind(NamedTuple):
+    """What rows have in common that report the same names, all of them with plain numbers."""
 
-    __slots__ = ("_absent", "_metrics", "_tail", "_varying", "columns", "known")
+    values: Callable[[Mapping[str, Any]], Iterable[Any]]  # of the metrics, in the order of the columns
+    absent: int  # how many of the columns are empty
+    tail: bytes
+
+
+class _Page:
+    """The columns of a file, and how a row is made quickly that is like one of before."""
 
     def __init__(self, columns: list[str]) -> None:
         self.columns = columns
         self.known = set(columns)
-        self.forget()
+        self._kinds: dict[tuple[str, ...], _Kind] = {}
 
     def forget(self) -> None:
-        """Take note that the next row may be of another kind."""
-        self._metrics: frozenset[str] | None = None
+        """Take note that the rows to come may be of another kind."""
+        self._kinds.clear()
 
     def grow(self, result: dict[str, Any]) -> None:
-        """Add the columns that the result needs: metrics come before what is constant."""
-        constants = [name for name in result if _is_constant(name)]
-        varying = dict.fromkeys([name for name in self.columns if not _is_constant(name)])
-        varying.update(dict.fromkeys([name for name in result if not _is_constant(name)]))
-        before = [name for name in self.columns if _is_constant(name)]
-        self.columns = [*varying, *dict.fromkeys([*before, *constants])]
+        """Add the columns that the result needs: what was measured, metrics, and what is constant."""
+        names = dict.fromkeys([*(name for name in _MEASURED if name not in self.known), *self.columns, *result])
+        varying = [name for name in names if not _is_constant(name)]
+        self.columns = [*varying, "date", *(name for name in names if _is_constant(name) and name != "date")]
         self.known = set(self.columns)
         self.forget()
 
-    def prepare(self, report: e.Reported, result: dict[str, Any]) -> None:
-        """Remember what the next row has in common with this one, if it reports the same names."""
-        if not self.known.issuperset(report.metrics):  # some are nested
-            return
-        self._varying = [name for name in self.columns if not _is_constant(name)]
-        present = report.result()
-        self._absent = len([name for name in self._varying if name not in present])
+    def learn(self, report: e.Reported, result: dict[str, Any]) -> None:
+        """Remember what rows have in common with this one if they report the same names."""
+        names = report.metrics.keys()
+        columns = [name for name in self.columns[len(_MEASURED) :] if not _is_constant(name)]
+        if not names <= set(columns) or len(self._kinds) > _MANY:
+            return  # some are nested, or are called as what is in every result
         constants = [name for name in self.columns if _is_constant(name) and name != "date"]
-        self._tail = b"," + _written([[_cell(result.get(name)) for name in constants]])
-        self._metrics = frozenset(report.metrics)
+        tail = b"," + _written([[_cell(result.get(name)) for name in constants]])
+        self._kinds[tuple(names)] = _Kind(_getter(columns, names), len(set(columns) - names), tail)
 
     def quick_row(self, report: e.Reported) -> bytes | None:
-        """Return the row, or None if it is another kind of row than the last one, or holds more than numbers."""
-        if report.metrics.keys() != self._metrics:
+        """Return the row, or None if it is of a new kind, or holds more than numbers."""
+        metrics = report.metrics
+        kind = self._kinds.get(tuple(metrics))
+        if kind is None:
             return None
-        result = report.result()
-        result["done"] = bool(result["done"])
-        get = result.get
-        row = _encode([get(name) for name in self._varying])[1:-1]
-        if b'"' in row or b"[" in row or b"{" in row or row.count(b"null") != self._absent:  # NaN is null, too
+        second = int(report.timestamp)
+        row = _encode(
+            (
+                report.iteration,
+                report.time_this_iter_s,
+                report.time_total_s,
+                second,
+                report.time_since_restore,
+                report.iterations_since_restore,
+                report.done,
+                *kind.values(metrics),
+            )
+        )
+        if row.count(b"null") != kind.absent or b'"' in row or b"{" in row or row.count(b"[") > 1:  # NaN is null, too
             return None
-        return row.replace(b"null", b"") + b"," + date(int(report.timestamp)).encode() + self._tail
+        return b"%b,%b%b" % (row[1:-1].replace(b"null", b""), date(second).encode(), kind.tail)
+
+
+def _getter(columns: Sequence[str], names: Collection[str]) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
+    if len(columns) > 1 and set(columns) == set(names):
+        return itemgetter(*columns)
+    return lambda metrics: [metrics.get(name) for name in columns]
 
 
 def _is_constant(name: str) -> bool:

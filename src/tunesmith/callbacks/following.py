@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,12 @@ class FollowedTrial:
         origin = Origin(self.trial_id, self.name, self.experiment_id, self.config)
         return complete(report, self.started, origin, date=date(int(report.timestamp)), done=report.done)
 
-    def count(self, report: e.Reported) -> None:
-        """Take note of a report."""
+    def count(self, reports: Sequence[e.Reported]) -> None:
+        """Take note of reports."""
         if self.results == self._floor:
-            self._first = report.iteration
-        self.results += 1
-        self.last = report
+            self._first = reports[0].iteration
+        self.results += len(reports)
+        self.last = reports[-1]
 
     def apply(self, event: e.TrialEvent) -> None:
         """Take note of anything else that happened to the trial."""
@@ -91,7 +91,7 @@ class FollowedTrial:
                 self._config = None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # reports come in the order of time
 def date(second: int) -> str:
     """Return a moment, in seconds since the epoch, as results have it, in local time."""
     return time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(second))
@@ -126,12 +126,3 @@ def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         else:
             found[name] = value
     return found
-
-
-def endings(events: Any) -> set[tuple[int, int | None]]:
-    """Return the trial and the iteration of each report that was the last one of its trial, because of a decision."""
-    return {
-        (event.trial, event.iteration)
-        for event in events
-        if type(event) is e.Judged and (event.action == "stop" or event.action == "fail")
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import cast
 
 import msgspec
 
@@ -15,10 +14,9 @@ from tunesmith.callbacks.trial_files import TrialFiles, append, write_aside
 _RESULTS = "result.json"
 _PARAMS = "params.json"
 _encode = msgspec.json.Encoder().encode
-# What says whose result it is and when: no report can replace it. All but the date is the same in many results.
 _CONSTANT = ("pid", "hostname", "node_ip", "trial_id", "trial_name", "experiment_id", "config")
-_IDENTITY = frozenset({"date", *_CONSTANT})
-_NULLS = (("timesteps_total", b',"timesteps_total":null'), ("episodes_total", b',"episodes_total":null'))
+_TOTALS = ("timesteps_total", "episodes_total")  # None in a result that does not report them
+_MANY = 100  # kinds of reports that a trial may make before all of them are forgotten
 
 
 class JSONLogger(TrialFiles):
@@ -71,18 +69,51 @@ def _params(trial: FollowedTrial) -> bytes:
     return json.dumps(trial.config, indent=2, sort_keys=True).encode() + b"\n"
 
 
+class _Measured(msgspec.Struct):
+    """What is in every result beside the metrics and what says whose it is."""
+
+    training_iteration: int
+    time_this_iter_s: float
+    time_total_s: float
+    timestamp: int
+    time_since_restore: float
+    iterations_since_restore: int
+    done: bool
+    date: str
+
+
+_SPECIAL = frozenset({*_Measured.__struct_fields__, *_CONSTANT})  # metrics of these names need a closer look
+
+
 def _line(trial: FollowedTrial, report: e.Reported) -> bytes:
-    """Return the result as a line: quickly, or, when it has something special, slowly."""
-    if trial.page is None:
-        result = trial.result(report)
-        trial.page = json.dumps({key: result[key] for key in _CONSTANT}).encode()[1:-1] + b"}\n"
+    """Return the result as a line: quickly, or, when there is something special about it, slowly."""
     metrics = report.metrics
-    if _IDENTITY.isdisjoint(metrics):
-        result = report.result()
-        result["done"] = bool(result["done"])
-        result["date"] = date(int(report.timestamp))
-        line = _encode(result)
-        if b"null" not in line:  # else there may be a NaN, which msgspec writes like that
-            nulls = b"".join([null for name, null in _NULLS if name not in metrics])
-            return line[:-1] + nulls + b"," + cast("bytes", trial.page)
+    tail = trial.page.get(tuple(metrics)) if trial.page else None
+    if tail is None:
+        tail = _tail(trial, report)
+    second = int(report.timestamp)
+    measured = _Measured(
+        report.iteration,
+        report.time_this_iter_s,
+        report.time_total_s,
+        second,
+        report.time_since_restore,
+        report.iterations_since_restore,
+        report.done,
+        date(second),
+    )
+    line = _encode(metrics)
+    if tail and b"null" not in line:  # else there may be a NaN, which msgspec writes like that
+        return b"%b,%b,%b" % (line[:-1], _encode(measured)[1:-1], tail)
     return json.dumps(trial.result(report)).encode() + b"\n"
+
+
+def _tail(trial: FollowedTrial, report: e.Reported) -> bytes:
+    """Return how a line ends if its metrics have the names of this report's; empty if such a line is special."""
+    if not trial.page or len(trial.page) > _MANY:
+        trial.page = {}
+    metrics, result = report.metrics, trial.result(report)
+    names = [name for name in (*_TOTALS, *_CONSTANT) if name not in metrics]
+    tail = json.dumps({name: result[name] for name in names})[1:] + "\n"
+    trial.page[tuple(metrics)] = found = tail.encode() if metrics and _SPECIAL.isdisjoint(metrics) else b""
+    return found

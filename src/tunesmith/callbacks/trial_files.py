@@ -9,19 +9,20 @@ from pathlib import Path
 import msgspec
 
 from tunesmith import events as e
-from tunesmith.callbacks.following import FollowedTrial, endings
+from tunesmith.callbacks.following import FollowedTrial
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.experiment import Experiment
 from tunesmith.trial import Status
 
+_ENDING = frozenset({"stop", "fail"})
 _CHUNK = 2000  # events of the past that are read before what they say is written
 
 
 class TrialFiles(Callback):
     """A reader that writes what each trial reports to a file of that trial.
 
-    Reports are collected and written together, every `flush_s` seconds and whenever a trial ends, starts or changes.
-    No file stays open. The files tell what stands: when a trial goes back to a checkpoint, the reports after it are
+    What happens is collected, and written every `flush_s` seconds, in quiet moments, and at the end. No file stays
+    open. The files tell what stands: when a trial goes back to a checkpoint, the reports after it are
     taken out. When a run is resumed, each file is compared with the record, and one that differs is made anew: it may
     have been cut off, or the disk was full, or there was no logger before.
 
@@ -37,7 +38,7 @@ class TrialFiles(Callback):
         self._path = Path()
         self._experiment = Experiment()
         self._trials: dict[int, FollowedTrial] = {}
-        self._waiting: dict[int, FollowedTrial] = {}
+        self._events: list[e.Event] = []
 
     # -- what a kind of file has to say
 
@@ -69,31 +70,25 @@ class TrialFiles(Callback):
         """Remember where the trials' folders are."""
         self._path, self._experiment = path, experiment
         self._trials.clear()
-        self._waiting.clear()
+        self._events.clear()
 
     def on_resume(self, past: Iterable[e.Event]) -> None:
         """Compare the files with the record, and make those anew that differ."""
         damaged = self._damaged(past)
         if not damaged:
             return
-        events: list[e.Event] = []
         for event in past:
             if isinstance(event, e.TrialEvent) and event.trial in damaged:
-                if type(event) is e.Reported and len(events) >= _CHUNK:  # a decision stays with its report
-                    self._fold(events)
-                    self.flush()
-                    events.clear()
-                events.append(event)
-        self._fold(events)
-        self.flush()
+                if type(event) is e.Reported and len(self._events) >= _CHUNK:  # a decision stays with its report
+                    self._take_up()
+                self._events.append(event)
+        self._take_up()
         self._finish_ended(damaged)
 
     def on_events(self, events: Sequence[e.Event]) -> None:
-        """Collect reports, and write them when it is time."""
-        changed = self._fold(events)
-        if changed:
-            self._finish_ended(changed)
-        if self._waiting and self._clock() >= self._due:
+        """Collect the events, and write what they tell when it is time."""
+        self._events += events
+        if self._clock() >= self._due:
             self.flush()
 
     def on_idle(self) -> None:
@@ -106,61 +101,58 @@ class TrialFiles(Callback):
 
     def flush(self) -> None:
         """Write what was collected."""
-        waiting, self._waiting = self._waiting, {}
-        for trial in waiting.values():
-            self._flush(trial)
+        if self._events:
+            self._finish_ended(self._take_up())
         self._due = self._clock() + self._flush_s
 
-    def _flush(self, trial: FollowedTrial) -> None:
-        if trial.waiting:
-            reports, trial.waiting = trial.waiting, []
-            self._append(trial, reports)
-
-    def _fold(self, events: Sequence[e.Event]) -> set[int]:
-        """Follow the events; return the numbers of the trials to which something else happened than a report."""
-        ends = endings(events)
-        changed = set()
+    def _take_up(self) -> set[int]:
+        """Follow the events and write all reports; return the trials to which something happened beside reports."""
+        events, self._events = self._events, []
+        trials, changed = self._trials, set()
         for event in events:
             if type(event) is e.Reported:
-                report = event
-                if ends and (report.trial, report.iteration) in ends:
-                    report = msgspec.structs.replace(report, done=True)
-                trial = self._trials[report.trial]
-                trial.count(report)
-                if not trial.waiting:
-                    self._waiting[report.trial] = trial
-                trial.waiting.append(report)
+                trials[event.trial].waiting.append(event)
             elif isinstance(event, e.TrialEvent):
                 self._turn(event)
                 changed.add(event.trial)
+        for number in {event.trial for event in events if isinstance(event, e.TrialEvent)}:
+            self._write(trials[number])
         return changed
+
+    def _write(self, trial: FollowedTrial) -> None:
+        if trial.waiting:
+            reports, trial.waiting = trial.waiting, []
+            trial.count(reports)
+            self._append(trial, reports)
 
     def _turn(self, event: e.TrialEvent) -> None:
         if type(event) is e.Suggested:
             self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment.created)
         elif isinstance(event, (e.Placed, e.Started, e.Cloned, e.Changed)):
             trial = self._trials[event.trial]
-            self._flush(trial)  # what waits was reported before this
+            self._write(trial)  # what waits was reported before this
             before = trial.results
             trial.apply(event)
             if trial.results < before:
                 self._cut(trial, trial.results)
             if type(event) is not e.Placed:
                 self._begin(trial)
+        elif type(event) is e.Judged and event.action in _ENDING:
+            waiting = self._trials[event.trial].waiting
+            if waiting and waiting[-1].iteration == event.iteration:
+                waiting[-1] = msgspec.structs.replace(waiting[-1], done=True)
 
     def _finish_ended(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             status = self._experiment.trials[number].status
             if status.is_final and number in self._trials:
-                trial = self._trials.pop(number)
-                self._flush(trial)
-                self._finish(trial, failed=status is Status.ERROR)
+                self._finish(self._trials.pop(number), failed=status is Status.ERROR)
 
     def _damaged(self, past: Iterable[e.Event]) -> set[int]:
         """Follow the past, forget the trials that have ended with a whole file, and return those with another one."""
         for event in past:
             if type(event) is e.Reported:
-                self._trials[event.trial].count(event)
+                self._trials[event.trial].count([event])
             elif type(event) is e.Suggested:
                 self._turn(event)
             elif isinstance(event, e.TrialEvent):
