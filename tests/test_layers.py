@@ -43,6 +43,9 @@ THIRD_PARTY = {
     "pandas": {"results"},
     "numpy": {"schedulers.pb2_model"},
     "scipy": {"schedulers.pb2_model"},
+    "tensorboard": {"callbacks.tensorboard"},
+    "keras": {"integrations.keras"},
+    "torch": {"integrations.torch"},
 }
 
 
