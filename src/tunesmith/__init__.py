@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
     from tunesmith.callbacks.tensorboard import TensorBoardLogger as TensorBoardLogger
+    from tunesmith.callbacks.trial_callback import TrialCallback as TrialCallback
     from tunesmith.domains import choice as choice
     from tunesmith.domains import grid_search as grid_search
     from tunesmith.domains import lograndint as lograndint
@@ -88,6 +89,7 @@ _HOMES = {
     "callbacks.json_lines": ("JSONLogger",),
     "callbacks.protocol": ("Callback",),
     "callbacks.tensorboard": ("TensorBoardLogger",),
+    "callbacks.trial_callback": ("TrialCallback",),
     "domains": (
         "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn",
         "quniform", "randint", "randn", "sample_from", "uniform",

@@ -12,6 +12,8 @@ from tunesmith import events as e
 from tunesmith.readable import readable_config
 from tunesmith.result import Origin, complete
 
+ENDING = frozenset({"stop", "fail"})  # the decisions after which a trial reports no more
+
 
 class FollowedTrial:
     """A trial as of the last event that was followed.

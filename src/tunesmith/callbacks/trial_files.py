@@ -9,12 +9,11 @@ from pathlib import Path
 import msgspec
 
 from tunesmith import events as e
-from tunesmith.callbacks.following import FollowedTrial
+from tunesmith.callbacks.following import ENDING, FollowedTrial
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.experiment import Experiment
 from tunesmith.trial import Status
 
-_ENDING = frozenset({"stop", "fail"})
 _CHUNK = 2000  # events of the past that are read before what they say is written
 
 
@@ -137,7 +136,7 @@ class TrialFiles(Callback):
                 self._cut(trial, trial.results)
             if type(event) is not e.Placed:
                 self._begin(trial)
-        elif type(event) is e.Judged and event.action in _ENDING:
+        elif type(event) is e.Judged and event.action in ENDING:
             waiting = self._trials[event.trial].waiting
             if waiting and waiting[-1].iteration == event.iteration:
                 waiting[-1] = msgspec.structs.replace(waiting[-1], done=True)
