@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
     "pandas": {"results"},
-    "numpy": {"schedulers.pb2_model"},
+    "numpy": {"schedulers.pb2_model", "integrations.keras"},
     "scipy": {"schedulers.pb2_model"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
