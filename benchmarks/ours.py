@@ -32,7 +32,7 @@ def run(trainable: Any, space: dict[str, Any], count: int, **how: Any) -> float:
     """Seconds of a whole run, none of whose trials may fail."""
     begun = time.perf_counter()
     results = tune.run(
-        trainable, space, metric="loss", mode="min", num_samples=count, verbose=0, storage_path=sys.argv[2], **how
+        trainable, space, metric="loss", mode="min", num_samples=count, verbose=0, storage_path=sys.argv[-1], **how
     )
     took = time.perf_counter() - begun
     if results.errors or len(results.trials) != count:
@@ -58,10 +58,11 @@ def warm() -> float:
     return trials(4000, reuse_workers=True)
 
 
-def reports(workers: int, count: int = 20_000) -> float:
+def reports(workers: int, count: int = 20_000, **how: Any) -> float:
     """Reports a second, the same way."""
     short, long = (
-        run(chatty, {"reports": n}, workers, max_concurrent_trials=workers) for n in (200, 200 + count // workers)
+        run(chatty, {"reports": n}, workers, max_concurrent_trials=workers, **how)
+        for n in (200, 200 + count // workers)
     )
     return count / (long - short)
 

@@ -41,8 +41,11 @@ THIRD_PARTY = {
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
     "pandas": {"results"},
-    "numpy": {"schedulers.pb2_model"},
+    "numpy": {"schedulers.pb2_model", "integrations.keras"},
     "scipy": {"schedulers.pb2_model"},
+    "tensorboard": {"callbacks.tensorboard"},
+    "keras": {"integrations.keras"},
+    "torch": {"integrations.torch"},
 }
 
 

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tunesmith.callbacks.csv import CSVLogger as CSVLogger
+    from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
+    from tunesmith.callbacks.tensorboard import TensorBoardLogger as TensorBoardLogger
+    from tunesmith.callbacks.trial_callback import TrialCallback as TrialCallback
     from tunesmith.domains import choice as choice
     from tunesmith.domains import grid_search as grid_search
     from tunesmith.domains import lograndint as lograndint
@@ -83,7 +87,11 @@ if TYPE_CHECKING:
 
 # Where each public name lives. It is imported on its first use, so that ``import tunesmith`` costs next to nothing.
 _HOMES = {
+    "callbacks.csv": ("CSVLogger",),
+    "callbacks.json_lines": ("JSONLogger",),
     "callbacks.protocol": ("Callback",),
+    "callbacks.tensorboard": ("TensorBoardLogger",),
+    "callbacks.trial_callback": ("TrialCallback",),
     "domains": (
         "choice", "grid_search", "lograndint", "loguniform", "qlograndint", "qloguniform", "qrandint", "qrandn",
         "quniform", "randint", "randn", "sample_from", "uniform",

@@ -152,7 +152,7 @@ def _drive(
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:
-            driver.run([opened] if controller.experiment.created else [created, opened], folder, total)
+            driver.run([opened] if controller.experiment.created else [created, opened], folder, total, past=store)
         finally:
             asker.close()
             driver.close()

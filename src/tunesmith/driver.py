@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +62,16 @@ class Driver:
         self._finished = False
         self._ahead = False  # the core knows what is not on disk
 
-    def run(self, opening: Sequence[e.Event], path: Path, total: int | None) -> None:
-        """Process `opening` and whatever follows until nothing is left to do."""
+    def run(self, opening: Sequence[e.Event], path: Path, total: int | None, past: Iterable[e.Event] = ()) -> None:
+        """Process `opening` and whatever follows until nothing is left to do.
+
+        `past` is what the controller has folded already, for the callbacks to read.
+        """
         events: Sequence[e.Event] = opening
         experiment = self._controller.experiment
         self._tell_callbacks(lambda callback: callback.on_start(path, experiment, total))
+        if experiment.created is not None:
+            self._tell_callbacks(lambda callback: callback.on_resume(past))
         while True:
             if events:
                 self._round(events)

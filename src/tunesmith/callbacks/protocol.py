@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tunesmith.core.experiment import Experiment
@@ -20,6 +20,12 @@ class Callback:
         """Take note that the run begins or goes on.
 
         `path` is the experiment's folder, `total` the number of trials if it is known.
+        """
+
+    def on_resume(self, past: Iterable[Event]) -> None:
+        """Read what happened before, if the run is not a new one; called once, after `on_start`.
+
+        `past` reads the record from its beginning whenever it is iterated over; who does not want it pays nothing.
         """
 
     def on_events(self, events: Sequence[Event]) -> None:

@@ -190,6 +190,10 @@ class EventStore:
                 raise damaged(self.path, f"event {seq} contradicts those before it ({error})") from error
             yield event, found
 
+    def __iter__(self) -> Iterator[Event]:
+        """Yield the events in order."""
+        return (event for _, event in self.read())
+
     def read_trial(self, trial: int) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` of one trial, in order. Raises as `read`."""
         for seqs, events in self._select("WHERE trial = ? ORDER BY seq", trial):

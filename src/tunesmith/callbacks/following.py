@@ -1,0 +1,130 @@
+"""Follows each trial through the events: who it is, with what configuration, and which of its reports stand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tunesmith import events as e
+from tunesmith.readable import readable_config
+from tunesmith.result import Origin, complete
+
+ENDING = frozenset({"stop", "fail"})  # the decisions after which a trial reports no more
+
+
+class FollowedTrial:
+    """A trial as of the last event that was followed.
+
+    `number`, `trial_id` and `name` say which one it is, `path` is its folder, `config` its configuration as far as it
+    is plain data. `results` counts its reports that stand: a trial that goes back to a checkpoint takes some back.
+    """
+
+    __slots__ = (
+        "_config",
+        "_first",
+        "_floor",
+        "_space",
+        "experiment_id",
+        "last",
+        "name",
+        "number",
+        "overrides",
+        "page",
+        "path",
+        "results",
+        "started",
+        "trial_id",
+        "values",
+        "waiting",
+    )
+
+    def __init__(self, made: e.Suggested, path: Path, created: e.Created | None) -> None:
+        self.number, self.trial_id, self.name = made.trial, made.trial_id, made.name
+        self.path = path / made.folder
+        self.experiment_id = created.experiment_id if created else ""
+        self.values: Mapping[str, Any] = made.values
+        self.overrides: Mapping[str, Any] = {}
+        self.started: e.Started | None = None
+        self.results = 0
+        self.last: e.Reported | None = None
+        self.waiting: list[e.Reported] = []  # for a reader that takes several at once
+        self.page: Any = None  # what a reader keeps beside the trial
+        self._space = created.settings.get("space", {}) if created else {}
+        self._config: dict[str, Any] | None = None
+        self._first = 1  # the iteration of the first report above the floor
+        self._floor = 0  # so many reports stand whatever the trial goes back to: they are from before it was a clone
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The present configuration. Objects appear as the text of their repr."""
+        if self._config is None:
+            self._config = friendly(readable_config(self._space, self.values, self.overrides))
+        return self._config
+
+    def result(self, report: e.Reported) -> dict[str, Any]:
+        """Return a report of the present incarnation as a complete result."""
+        origin = Origin(self.trial_id, self.name, self.experiment_id, self.config)
+        return complete(report, self.started, origin, date=date(int(report.timestamp)), done=report.done)
+
+    def count(self, reports: Sequence[e.Reported]) -> None:
+        """Take note of reports."""
+        if self.results == self._floor:
+            self._first = reports[0].iteration
+        self.results += len(reports)
+        self.last = reports[-1]
+
+    def apply(self, event: e.TrialEvent) -> None:
+        """Take note of anything else that happened to the trial."""
+        match event:
+            case e.Placed(parked=False):
+                kept = event.checkpoint.iteration if event.checkpoint else 0
+                self.results = min(self.results, self._floor + max(0, kept - self._first + 1))
+            case e.Started():
+                self.started = event
+            case e.Cloned():
+                self.name, self.values, self.overrides = event.name, event.values, event.overrides
+                self._config, self._floor = None, self.results
+            case e.Changed():
+                self.name = event.name or self.name
+                self.overrides = self.overrides if event.overrides is None else event.overrides
+                self._config = None
+
+
+@lru_cache(maxsize=64)  # reports come in the order of time
+def date(second: int) -> str:
+    """Return a moment, in seconds since the epoch, as results have it, in local time."""
+    return time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(second))
+
+
+def friendly(value: Any) -> Any:
+    """Return a value in what JSON and all its readers know: tuples and sets as lists, keys as texts.
+
+    >>> friendly({1: (2, {3})})
+    {'1': [2, [3]]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): friendly(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [friendly(inner) for inner in value]
+    if isinstance(value, (set, frozenset)):
+        return [friendly(inner) for inner in sorted(value, key=repr)]
+    return value if value is None or isinstance(value, (str, int, float)) else repr(value)
+
+
+def flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one of paths.
+
+    >>> flat({"loss": 1, "valid": {"loss": 2}})
+    {'loss': 1, 'valid/loss': 2}
+    """
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{path}/{key}" if path else key
+        if isinstance(value, dict) and value:
+            found.update(flat(value, name))
+        else:
+            found[name] = value
+    return found

@@ -1,0 +1,185 @@
+"""Results as TensorBoard shows them: curves, and the table and the plots of its HParams plugin."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from tunesmith import events as e
+from tunesmith.callbacks.following import FollowedTrial, flat
+from tunesmith.callbacks.trial_files import TrialFiles, append
+from tunesmith.errors import MissingPackageError
+
+_FILES = "events.out.tfevents.*.tunesmith"  # TensorBoard knows them by the beginning, we by the end
+_NO_CURVES = frozenset({"training_iteration", "timestamp", "timesteps_total"})  # they are the axis, or would be
+
+
+class TensorBoardLogger(TrialFiles):
+    """Write each trial's curves and configuration for TensorBoard; ``tensorboard --logdir`` the experiment's folder.
+
+    Every number that a trial reports is a curve; names of nested values are joined by slashes. A point's step is
+    ``timesteps_total`` where that is reported, else the training iteration. ``time_this_iter_s`` and ``time_total_s``
+    are curves, too. The HParams tab has a row for each trial, with the configuration that it began with and the last
+    value of each curve.
+
+    Args:
+        prefix: goes before the name of each curve, such as ``"ray/tune/"``.
+        flush_s: seconds that a result may wait before it is written; 0 writes at once.
+        clock: seconds of a monotonic clock.
+
+    Raises:
+        MissingPackageError: TensorBoard is not installed.
+
+    Example:
+        >>> tune.run(train, space, callbacks=[tune.TensorBoardLogger()])  # doctest: +SKIP
+    """
+
+    def __init__(self, *, prefix: str = "", flush_s: float = 0.5, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(flush_s=flush_s, clock=clock)
+        self._prefix = prefix
+        self._format = _Format()
+
+    def _begin(self, trial: FollowedTrial) -> None:
+        page = trial.page = trial.page or _Page(self._next_file(trial))
+        if not page.begun:
+            begun = self._experiment.created.at if self._experiment.created else 0.0
+            append(page.path, self._format.opening(begun) + self._format.session_start(trial, begun))
+            page.begun = True
+
+    def _append(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> None:
+        self._begin(trial)
+        points = [(_step(report), report) for report in reports]
+        trial.page.steps.extend([step for step, _ in points])
+        append(trial.page.path, b"".join([self._format.point(step, report, self._prefix) for step, report in points]))
+
+    def _cut(self, trial: FollowedTrial, results: int) -> None:
+        steps, last = trial.page.steps, trial.last
+        # TensorBoard may be reading the file, and does not expect it to shrink: it is told to forget.
+        append(trial.page.path, self._format.restart(last.timestamp if last else 0.0, steps[results]))
+        del steps[results:]
+
+    def _finish(self, trial: FollowedTrial, *, failed: bool) -> None:
+        if trial.page is not None:
+            at = trial.last.timestamp if trial.last else 0.0
+            append(trial.page.path, self._format.session_end(at, failed=failed))
+
+    def _is_whole(self, trial: FollowedTrial, *, ended: bool) -> bool:
+        files = sorted(trial.path.glob(_FILES))
+        if not files:
+            return trial.started is None
+        return ended and self._format.has_ended(files[-1].read_bytes())
+
+    def _discard(self, trial: FollowedTrial) -> None:
+        trial.page = _Page(self._next_file(trial))  # a TensorBoard that is running takes up the new file by itself
+        for path in trial.path.glob(_FILES):
+            path.unlink()
+
+    def _next_file(self, trial: FollowedTrial) -> Path:
+        """Return a name behind those that are there: TensorBoard reads a folder's files in the order of names."""
+        found = sorted(trial.path.glob(_FILES))
+        begun = int(self._experiment.created.at) if self._experiment.created else 0
+        number = int(found[-1].name.split(".")[3]) + 1 if found else begun
+        return trial.path / _FILES.replace("*", f"{number:010d}")
+
+
+class _Page:
+    """A trial's file, and the steps of the points in it that stand."""
+
+    __slots__ = ("begun", "path", "steps")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.begun = False
+        self.steps = array("q")
+
+
+def _step(report: e.Reported) -> int:
+    total = report.metrics.get("timesteps_total")
+    return int(total) if isinstance(total, (int, float)) and isfinite(total) else report.iteration
+
+
+class _Format:
+    """Makes the records of an event file."""
+
+    def __init__(self) -> None:
+        try:
+            from tensorboard.compat.proto import event_pb2, summary_pb2
+            from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError as error:
+            raise MissingPackageError(
+                'TensorBoardLogger needs TensorBoard: pip install "tunesmith[tensorboard]"'
+            ) from error
+        self._events, self._summaries, self._writer = event_pb2, summary_pb2, RecordWriter
+        self._status, self._hparams, self._data = api_pb2, metadata, plugin_data_pb2
+
+    def opening(self, at: float) -> bytes:
+        """Return the beginning of a file. What other files said before of the same run is to be forgotten."""
+        version = self._events.Event(wall_time=at, file_version="brain.Event:2")
+        return self._record(version) + self.restart(at, 0)
+
+    def restart(self, at: float, step: int) -> bytes:
+        """Return the record that takes back all points from `step` on."""
+        start = self._events.SessionLog(status=self._events.SessionLog.START)
+        return self._record(self._events.Event(wall_time=at, step=step, session_log=start))
+
+    def point(self, step: int, report: e.Reported, prefix: str) -> bytes:
+        """Return a record with a point of each curve."""
+        times = {"time_this_iter_s": report.time_this_iter_s, "time_total_s": report.time_total_s}
+        values = [
+            self._summaries.Summary.Value(tag=f"{prefix}{name}", simple_value=value)
+            for name, value in flat(times | report.metrics).items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NO_CURVES
+        ]
+        summary = self._summaries.Summary(value=values)
+        return self._record(self._events.Event(wall_time=report.timestamp, step=step, summary=summary))
+
+    def session_start(self, trial: FollowedTrial, at: float) -> bytes:
+        """Return the record of a trial's configuration."""
+        info = self._data.SessionStartInfo(group_name=trial.trial_id, start_time_secs=at)
+        for name, value in flat(trial.config).items():
+            hparam = info.hparams[name]
+            if isinstance(value, bool):
+                hparam.bool_value = value
+            elif isinstance(value, (int, float)):
+                hparam.number_value = value
+            else:
+                hparam.string_value = str(value)
+        data = self._data.HParamsPluginData(session_start_info=info)
+        return self._hparams_record(at, self._hparams.SESSION_START_INFO_TAG, data)
+
+    def session_end(self, at: float, *, failed: bool) -> bytes:
+        """Return the record of a trial's end."""
+        status = self._status.STATUS_FAILURE if failed else self._status.STATUS_SUCCESS
+        info = self._data.SessionEndInfo(status=status, end_time_secs=at)
+        data = self._data.HParamsPluginData(session_end_info=info)
+        return self._hparams_record(at, self._hparams.SESSION_END_INFO_TAG, data)
+
+    def has_ended(self, content: bytes) -> bool:
+        """Whether the last record of a file is whole and says that the trial has ended."""
+        return self._hparams.SESSION_END_INFO_TAG.encode() in content[_last_record(content) :]
+
+    def _hparams_record(self, at: float, tag: str, data: Any) -> bytes:
+        meta = self._hparams.create_summary_metadata(data)
+        value = self._summaries.Summary.Value(tag=tag, metadata=meta, tensor=self._hparams.NULL_TENSOR)
+        return self._record(self._events.Event(wall_time=at, summary=self._summaries.Summary(value=[value])))
+
+    def _record(self, event: Any) -> bytes:
+        written = BytesIO()
+        self._writer(written).write(event.SerializeToString())
+        return written.getvalue()
+
+
+def _last_record(content: bytes) -> int:
+    """Return where the last record begins; the end of the content when that record is cut off."""
+    begin = end = 0
+    while end < len(content):
+        begin = end
+        # a length of 8 bytes, its checksum of 4, the event, its checksum of 4
+        end += 16 + int.from_bytes(content[begin : begin + 8], "little")
+    return begin if end == len(content) else len(content)
