@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -53,13 +54,21 @@ class EventStore:
         """
         if path.exists():
             raise StorageError(f"There is a database at {path} already.")
+        # Made aside and then given its name: who is killed meanwhile leaves no database that is none.
+        aside = path.with_name(f"{path.name}.new")
         try:
+            _delete(aside)
+            with closing(_connect(aside, durability)) as connection:
+                connection.executescript("BEGIN;" + _SCHEMA)
+                connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+                connection.execute("COMMIT")
+            aside.rename(path)
             connection = _connect(path, durability)
-            connection.executescript("BEGIN;" + _SCHEMA)
-            connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
-            connection.execute("COMMIT")
         except sqlite3.Error as error:
+            _delete(aside)
             raise _storage_error(path, error) from error
+        except OSError as error:
+            raise StorageError(f"The database {path} can't be made: {error}.") from error
         return cls(path, connection)
 
     @classmethod
@@ -172,6 +181,12 @@ def _connect(path: Path, durability: str) -> sqlite3.Connection:
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
     return connection
+
+
+def _delete(path: Path) -> None:
+    """Remove a database that nobody needs, and its side files."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _has_journal(path: Path) -> bool:
