@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.invariants import violations
 from tunesmith.core.retention import Keep
 from tunesmith.errors import IllegalMoveError
 from tunesmith.objective import Objective
@@ -254,8 +256,21 @@ def test_a_worker_too_slow_to_save_at_the_end_is_not_charged_to_its_trial() -> N
     controller = running(make(cpus=1))
     controller.step(e.StopRequested("Ctrl-C", 5.0, resumable=True))
     assert controller.step(e.Lost(0, 1, Failure("killed", "SIGKILL"))) == [c.Finish()]
-    assert controller.experiment.trials[0].status is Status.PENDING
+    assert controller.experiment.trials[0].status is Status.PAUSED
     assert controller.experiment.trials[0].failures == 0
+
+
+@pytest.mark.parametrize("loss", [e.Lost(0, 1, Failure("killed", "SIGKILL")), None])
+def test_a_trial_whose_worker_is_lost_while_it_pauses_is_paused_at_its_last_checkpoint(loss: e.Event | None) -> None:
+    controller = running(make(cpus=1, max_failures=1))
+    checkpoint = CheckpointRef("folder0/checkpoint_000001", 1)
+    controller.step(msgspec.structs.replace(reported(0, 1), checkpoint=checkpoint))
+    controller.step(reported(0, 2))
+    controller.replay(e.Judged(0, "pause", "others may go first", 2))
+    controller.replay(loss or e.SessionOpened(2, 2, "host", 9.0, Resources(cpu=1)))
+    trial = controller.experiment.trials[0]
+    assert (trial.status, trial.iteration, trial.checkpoint) == (Status.PAUSED, 1, checkpoint)
+    assert violations(controller) == []
 
 
 def test_a_new_session_finds_no_worker_and_sends_running_trials_back_to_their_checkpoint() -> None:

@@ -11,6 +11,7 @@ from tests.schedulers.world import World, traced_rewards
 from tunesmith import events as e
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
+from tunesmith.resources import Resources
 from tunesmith.schedulers.hyperband import HyperBandScheduler
 from tunesmith.schedulers.rules import RULES_2019, Rules
 from tunesmith.trial import CheckpointRef, Failure, Status
@@ -201,17 +202,23 @@ def test_what_starts_from_the_beginning_again_is_not_judged_twice() -> None:
     assert ends(world)[0] == 9
 
 
-def test_a_trial_lost_on_the_way_to_its_pause_arrives_again_and_is_counted_once() -> None:
+@pytest.mark.parametrize(
+    "loss",
+    [e.Lost(0, 1, Failure("killed", "it is gone")), e.SessionOpened(2, 1, "host", 0.0, Resources(cpu=1))],
+)
+def test_a_trial_lost_on_the_way_to_its_pause_has_arrived_and_is_counted_once(loss: e.Event) -> None:
     world = play(paper(max_t=9), 3, 1, max_failures=1)
     world.place()
     report = e.Reported(0, 1, 1, {"score": 5.0}, 0.0, 1.0, 1.0, 1.0, 1)
     world.emit(report)
     world.emit(e.Judged(0, "pause", world.scheduler.judge(report, world).reason, 1))
-    world.emit(e.Lost(0, 1, Failure("killed", "it is gone")))
-    assert world.scheduler.choose(world) == 0
+    world.emit(loss)
+    world.running.clear()
+    world.paused = {0: None}
+    assert world.trials[0].status is Status.PAUSED
+    assert world.scheduler.choose(world) == 1
     assert ends(world.run()) == [9, 1, 1]
-    assert world.log[0] == (0, 1, "pause")
-    assert "stopped at milestone 1: -3 is below the cutoff -1 of 3 trials, the best 1 of which go on" in world.reasons
+    assert "stopped at milestone 1: -3 is below the cutoff 5 of 3 trials, the best 1 of which go on" in world.reasons
 
 
 def test_trials_paused_by_others_go_on() -> None:

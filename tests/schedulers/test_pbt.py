@@ -615,3 +615,15 @@ def test_domains_are_mutations_too() -> None:
     world.deliver(1)
     train(world, 0)
     assert world.trials[0].overrides["x"] in {1, 2}
+
+
+def test_a_trial_that_was_thrown_back_has_its_turn_again() -> None:
+    world = World(pbt(), 3, 1, lambda trial, t: {"score": 1.0}, objective=SCORE)
+    for _ in range(6):  # each of the three comes to its first perturbation
+        world.turn()
+    world.place()
+    running = next(iter(world.running))
+    world.emit(e.SessionOpened(2, 1, "host", 0.0, world.total))
+    world.running.clear()
+    assert world.trials[running].status is Status.PENDING
+    assert world.scheduler.choose(world) == running  # it had been before the others, who wait since the same time

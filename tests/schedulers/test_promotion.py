@@ -4,15 +4,19 @@ import random
 from math import nan
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedulers.test_asha import LOSS, SCORE, arguments, check_no_stall, plans
 from tests.schedulers.world import World
 from tunesmith import events as e
+from tunesmith.resources import Resources
 from tunesmith.schedulers.asha import ASHAScheduler
 from tunesmith.schedulers.promotion import PromotionRung
 from tunesmith.trial import CheckpointRef, Failure, Status
+
+NEW_SESSION = e.SessionOpened(2, 1, "host", 0.0, Resources(cpu=1))
 
 
 def promotion(**options: Any) -> ASHAScheduler:
@@ -105,18 +109,33 @@ def test_a_trial_that_ended_keeps_its_place_among_the_best() -> None:
     assert world.scheduler.choose(world) is None
 
 
-def test_a_trial_lost_while_it_paused_arrives_again_and_is_counted_once() -> None:
+@pytest.mark.parametrize("loss", [e.Lost(0, 1, Failure("killed", "it is gone")), NEW_SESSION])
+def test_a_trial_lost_while_it_paused_is_paused_and_what_it_recorded_stands(loss: e.Event) -> None:
     world = World(promotion(max_t=27), 3, 1, steady, objective=SCORE, max_failures=1)
     world.place()
     report = e.Reported(0, 1, 1, {"score": 5.0}, 0.0, 1.0, 1.0, 1.0, 1)
     world.emit(report)
     world.emit(e.Judged(0, "pause", world.scheduler.judge(report, world).reason, 1))
-    world.emit(e.Lost(0, 1, Failure("killed", "it is gone")))
-    assert world.trials[0].status is Status.PENDING
-    world.turn()
+    world.emit(loss)
+    world.running.clear()
+    world.paused = {0: None}
+    assert world.trials[0].status is Status.PAUSED
+    rung = world.scheduler._ladders.brackets[0][0]
+    assert rung.waiting == {0: (5.0, 0)}
     world.run()
-    assert len(world.scheduler._ladders.brackets[0][0]) == 3
-    assert next(entry for entry in world.log if entry[0] == 0) == (0, 1, "pause")
+    assert len(rung) == 3
+    assert all(trial.status is Status.TERMINATED for trial in world.trials)
+
+
+def test_a_trial_paused_by_others_when_the_driver_died_goes_on() -> None:
+    world = World(promotion(grace_period=2), 3, 1, steady, objective=SCORE)
+    world.turn()
+    world.emit(e.Judged(0, "pause", "the run was interrupted"))
+    world.emit(NEW_SESSION)
+    world.running.clear()
+    world.paused = {0: None}
+    assert world.trials[0].status is Status.PAUSED
+    assert world.scheduler.choose(world) == 0
 
 
 def test_a_paused_trial_that_loses_its_memory_is_not_judged_again_and_starts_over_when_promoted() -> None:

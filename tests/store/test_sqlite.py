@@ -241,3 +241,30 @@ def test_a_moved_store_opens(tmp_path: Path, path: Path) -> None:
     shutil.move(path, tmp_path / "elsewhere.db")
     with EventStore.open(tmp_path / "elsewhere.db") as store:
         assert len(list(store.read())) == len(EVERYTHING)
+
+
+@pytest.mark.parametrize("instant", range(1, 12))
+def test_who_is_killed_while_the_database_is_made_leaves_none_or_a_whole_one(path: Path, instant: int) -> None:
+    script = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from tunesmith.store.sqlite import EventStore
+left = int(sys.argv[2])
+def count(statement):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+connect = sqlite3.connect
+def traced(*args, **named):
+    connection = connect(*args, **named)
+    connection.set_trace_callback(count)
+    return connection
+sqlite3.connect = traced
+EventStore.create(Path(sys.argv[1])).close()
+"""
+    subprocess.run([sys.executable, "-c", script, str(path), str(instant)], timeout=60, check=False)
+    with EventStore.open(path) if path.exists() else EventStore.create(path) as store:
+        store.append(EVERYTHING)
+        assert [event for _, event in store.read()] == EVERYTHING
+    assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -347,16 +347,17 @@ class Experiment:
         if trial.status is Status.STOPPING and Status.TERMINATED in targets:
             trial.parked = False
             return Status.ERROR if trial.failing else Status.TERMINATED
+        again = targets[0]  # where it waits, if it may be tried again
         if trial.status is Status.PAUSING and self.stop is not None:
             # The run is ending and the worker was too slow to save: no fault of the trial.
             self._roll_back(trial)
-            return Status.PENDING
+            return again
         trial.failure = failure
         trial.failures += 1
         forgiven = self.max_failures < 0 or trial.failures <= self.max_failures
-        if forgiven and Status.PENDING in targets:
+        if forgiven and again is not Status.ERROR:
             self._roll_back(trial)
-            return Status.PENDING
+            return again
         return Status.ERROR
 
     def _damaged(self, trial: TrialRecord, event: e.Damaged, targets: tuple[Status, ...]) -> Status:

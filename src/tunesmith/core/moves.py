@@ -55,19 +55,21 @@ MOVES: Final[Moves] = {
         S.PAUSING: (S.PENDING, S.ERROR),
         S.STOPPING: (S.ERROR,),
     },
-    # A worker that was told to stop and is gone has stopped.
+    # A worker that was told to stop and is gone has stopped; one that was told to pause leaves a paused trial, if it
+    # may be tried again: what was decided is not decided anew.
     e.Lost: {
         S.STARTING: (S.PENDING, S.ERROR),
         S.RUNNING: (S.PENDING, S.ERROR),
-        S.PAUSING: (S.PENDING, S.ERROR),
+        S.PAUSING: (S.PAUSED, S.ERROR),
         S.PAUSED: (S.PAUSED,),
         S.STOPPING: (S.TERMINATED, S.ERROR),
     },
-    # A new driver finds no worker of the old one: what ran goes back to its last checkpoint and waits.
+    # A new driver finds no worker of the old one: what ran goes back to its last checkpoint and waits, paused if that
+    # was decided.
     e.SessionOpened: {
         S.STARTING: (S.PENDING,),
         S.RUNNING: (S.PENDING,),
-        S.PAUSING: (S.PENDING,),
+        S.PAUSING: (S.PAUSED,),
         S.PAUSED: (S.PAUSED,),
         S.STOPPING: (S.TERMINATED, S.ERROR),
     },

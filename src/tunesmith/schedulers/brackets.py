@@ -120,9 +120,9 @@ class Cut(msgspec.Struct, frozen=True):
 class Bracket:
     """Trials that are compared with each other, and how far they have got.
 
-    A member that is paused at a milestone has arrived there for good, even if it loses what it kept in memory: it does
-    that work again only if it goes on. One that is lost before it has paused arrives again. A member that has ended or
-    is about to is waited for no longer.
+    A member that pauses at a milestone has arrived there for good, even if its worker is lost: it does that work again
+    only if it goes on. One that fails before it has paused arrives again. A member that has ended or is about to is
+    waited for no longer.
 
     Args:
         plan: how many trials there may be and how long they train.
@@ -139,6 +139,7 @@ class Bracket:
         self.losers: dict[int, Cut] = {}  # those that a cut has found to be too bad and that have not ended yet
         self._live: set[int] = set()  # those that have neither lost nor ended
         self._idle: set[int] = set()  # those that have no worker
+        self._pausing: set[int] = set()  # those that are about to have none
         self._progress = 0.0
         self._eta, self._rules = eta, rules
 
@@ -198,6 +199,10 @@ class Bracket:
 
     def follow(self, trial: int, status: Status) -> None:
         """Take note of what a trial does now."""
+        if status is Status.PAUSING:
+            self._pausing.add(trial)
+        else:
+            self._pausing.discard(trial)
         if status is Status.STOPPING or status.is_final:
             self._leave(trial)
         elif status.is_live:
@@ -206,7 +211,7 @@ class Bracket:
         elif trial not in self._idle:
             self._idle.add(trial)
             if status is Status.PENDING:
-                self.arrived.pop(trial, None)  # it was lost before it had paused, and is to arrive again
+                self.arrived.pop(trial, None)  # it failed before it had paused, and is to arrive again
             if trial in self._live and trial not in self.arrived:
                 self.ready = {trial: None, **self.ready}  # it has waited once already, and the others wait for it
 
@@ -218,7 +223,9 @@ class Bracket:
 
     def reopen(self) -> None:
         """Take note that no worker is left."""
-        self.arrived = {trial: arrival for trial, arrival in self.arrived.items() if trial in self._idle}
+        there = self._idle | self._pausing
+        self.arrived = {trial: arrival for trial, arrival in self.arrived.items() if trial in there}
+        self._pausing.clear()
         self._idle = set(self._live)
         self.ready = dict.fromkeys(trial for trial in sorted(self._live) if trial not in self.arrived)
 

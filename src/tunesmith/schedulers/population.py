@@ -22,10 +22,11 @@ class Member:
 
     `due` is the time of its next one. `key` is its place in the ranking, None before the first. `is_itself` is False
     from when it became a clone to its next perturbation: what it goes on from is not what was ranked. `trial` is the
-    view of it, which is always of the present.
+    view of it, which is always of the present. `turn` is its place among those that wait, `waits` whether it does; one
+    that was started and thrown back has its turn again.
     """
 
-    __slots__ = ("due", "is_itself", "iteration", "key", "last", "trial", "turn")
+    __slots__ = ("due", "is_itself", "iteration", "key", "last", "trial", "turn", "waits")
 
     def __init__(self, trial: TrialView, due: float) -> None:
         self.trial = trial
@@ -35,6 +36,7 @@ class Member:
         self.key: Key | None = None
         self.is_itself = False
         self.turn: Turn | None = None
+        self.waits = False
 
     @property
     def score(self) -> float:
@@ -81,6 +83,7 @@ class Population:
         """Take in what a trial is at its perturbation."""
         self._forget(member)
         member.last, member.iteration, member.is_itself = t, iteration, True
+        member.turn = None
         member.key = (score, -member.trial.number)
         insort(self._ranking, member.key)
 
@@ -91,15 +94,17 @@ class Population:
 
     def place(self, member: Member) -> None:
         """Let a trial wait, or no longer, as its status says."""
-        waits = member.trial.status in _WAITING
-        if member.turn is not None:
-            if waits and member.turn[0] == member.last:
+        waits, turn = member.trial.status in _WAITING, member.turn
+        keeps_turn = turn is not None and turn[0] == member.last
+        if member.waits and turn is not None:
+            if waits and keeps_turn:
                 return
-            del self._queue[bisect_left(self._queue, member.turn)]
-            member.turn = None
+            del self._queue[bisect_left(self._queue, turn)]
         if waits:
-            member.turn = (member.last, next(self._turns), member.trial.number)
-            insort(self._queue, member.turn)
+            if turn is None or not keeps_turn:
+                turn = member.turn = (member.last, next(self._turns), member.trial.number)
+            insort(self._queue, turn)
+        member.waits = waits
 
     def waiting(self) -> Iterator[Member]:
         """Yield those that wait for a place: by the time of their last perturbation, then as they came.

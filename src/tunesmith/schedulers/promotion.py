@@ -73,8 +73,8 @@ class Arrival(msgspec.Struct, frozen=True):
 class Promotion(Variant[PromotionRung]):
     """Pause each trial at each rung; start the best that may go on from the highest rung there is.
 
-    A record is withdrawn when its trial fails before it has paused, as it reports the same again. It stands when a
-    paused trial loses what it kept in memory: it is done again only if the trial goes on, not to be judged again.
+    A record is withdrawn when its trial fails while it pauses, as it reports the same again. It stands when a trial
+    loses its worker, while it pauses or later: that work is done again only if the trial goes on, and not judged again.
 
     At the end of the search, when nothing else is left to run, a rung that has let none go on lets its best one, so
     that a few trials give a winner that was trained to its end.
@@ -86,6 +86,7 @@ class Promotion(Variant[PromotionRung]):
         self._rungs = sorted(rungs, key=lambda rung: -rung.milestone)
         self.arrivals: dict[int, Arrival] = {}  # of the trials that are at a rung, and not promoted
         self._interrupted: dict[int, None] = {}  # paused, but not by a decision from here
+        self._pausing: dict[int, None] = {}  # about to be
 
     def arrive(self, trial: TrialView, rungs: tuple[PromotionRung, ...], score: float) -> Decision:
         """Record the score and pause the trial."""
@@ -103,10 +104,11 @@ class Promotion(Variant[PromotionRung]):
         number, status = trial.number, trial.status
         arrival = self.arrivals.get(number)
         if arrival is None:
-            if status is Status.PAUSED:
-                self._interrupted[number] = None
-            else:
-                self._interrupted.pop(number, None)
+            for place, there in ((self._interrupted, Status.PAUSED), (self._pausing, Status.PAUSING)):
+                if status is there:
+                    place[number] = None
+                else:
+                    place.pop(number, None)
         elif status is Status.PAUSED:
             arrival.rungs[-1].wait(arrival.key)
         elif status is not Status.RUNNING and status is not Status.PAUSING:
@@ -116,11 +118,11 @@ class Promotion(Variant[PromotionRung]):
                 self.withdraw(number, arrival)
 
     def reopen(self) -> None:
-        """Withdraw what was recorded by trials that were lost while they paused."""
-        for number, arrival in list(self.arrivals.items()):
-            if number not in arrival.rungs[-1].waiting:
-                del self.arrivals[number]
-                self.withdraw(number, arrival)
+        """Let the trials wait that were pausing when their workers were lost."""
+        for arrival in self.arrivals.values():
+            arrival.rungs[-1].wait(arrival.key)
+        self._interrupted.update(self._pausing)
+        self._pausing.clear()
 
     def withdraw(self, trial: int, arrival: Arrival) -> None:
         """Take back what a trial recorded: it is to arrive again."""

@@ -50,7 +50,7 @@ class PipeChannel:
 
     def exchange(self, event: Reported) -> bytes:
         """Send a report and return the answer."""
-        os.write(self._up, event_frame(event, self._slot, self.folder))
+        self._tell(event_frame(event, self._slot, self.folder))
         answer = os.read(self._down, 1) or _driver_is_gone()
         return answer if answer != RESUME else answer + self._read(NUMBER.size)
 
@@ -62,8 +62,8 @@ class PipeChannel:
             if len(report) + len(block) <= wire.ATOMIC:
                 block = report + block
             else:
-                os.write(self._up, report)
-        os.write(self._up, block)
+                self._tell(report)
+        self._tell(block)
 
     def next_assignment(self) -> Assignment | None:
         """Wait for the next trial; None: there is none. Late answers to a trial that has ended are passed over."""
@@ -75,6 +75,12 @@ class PipeChannel:
                 return wire.decode_assignment(self._read(length))
             if kind == wire.QUIT:
                 return None
+
+    def _tell(self, block: bytes) -> None:
+        try:
+            os.write(self._up, block)
+        except BrokenPipeError:  # not for the user's code to see: its trial has not failed
+            _driver_is_gone()
 
     def _read(self, length: int) -> bytes:
         data = os.read(self._down, length) or _driver_is_gone()
