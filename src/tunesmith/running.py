@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,8 @@ from tunesmith import arguments as check
 from tunesmith.assembly import Plan, execute
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.controller import Limits
+from tunesmith.core.reopening import WISHES
+from tunesmith.definition import CHANGEABLE
 from tunesmith.executors.protocol import Executor
 from tunesmith.naming import TrialInfo
 from tunesmith.results import Results
@@ -37,7 +39,8 @@ def run(
     resources_per_trial: Mapping[str, float] | None = None,
     name: str | None = None,
     storage_path: str | Path | None = None,
-    resume: bool | Literal["auto"] = False,
+    resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
+    accept_changes: bool | Collection[str] = False,
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
     max_concurrent_trials: int | None = None,
@@ -73,7 +76,13 @@ def run(
         resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; one CPU by default.
         name: of the experiment and its folder; made from the trainable's name and the date by default.
         storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
-        resume: True goes on with the experiment `name`, ``"auto"`` does if there is one.
+        resume: True goes on with the experiment `name`, ``"auto"`` does if there is one. ``"errored"`` also tries the
+            failed trials again, from their last checkpoints, ``"restart_errored"`` from the beginning. ``"extend"``
+            also lets those go on, from their last checkpoints, that were stopped only by a limit of before: a
+            scheduler's ``max_t``, a ``stop`` criterion, the time budget.
+        accept_changes: go on although something has changed since: True, or the names of the arguments that may
+            have, of ``"trainable", "config", "metric", "mode", "scheduler", "search_alg"``. Trials that exist keep
+            their values.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
             process, for a debugger; or an executor object, such as `tunesmith.SimulatedExecutor` for virtual time.
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
@@ -93,7 +102,7 @@ def run(
         The results; `Results.errors` has the trials that failed. A failing trial never ends the others.
 
     Raises:
-        ArgumentError: an argument is wrong; nothing was started.
+        ArgumentError: an argument is wrong, or what is resumed has changed; nothing was started.
         ExperimentExistsError: there is an experiment of this name, and `resume` is False.
         ExperimentBusyError: another driver is running it.
         StorageError: the folder can't be written.
@@ -124,7 +133,7 @@ def run(
         resources=check.check_resources(resources_per_trial, requested),
         name=check.check_name(name),
         storage=check.check_path("storage_path", storage_path),
-        resume=check.check_one_of("resume", resume, (False, True, "auto")),
+        resume=check.check_one_of("resume", resume, (False, True, "auto", *WISHES)),
         executor=check.check_executor(executor),
         reuse_workers=bool(reuse_workers),
         limits=Limits(
@@ -141,5 +150,6 @@ def run(
         trial_name_creator=check.check_function("trial_name_creator", trial_name_creator),
         seed=check.check_seed(seed),
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
+        accept_changes=check.check_changes(accept_changes, CHANGEABLE),
     )
     return execute(plan)

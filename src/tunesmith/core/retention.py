@@ -31,6 +31,8 @@ class Retention:
         kind = type(event)
         if kind is e.Cloned:
             return tuple(self._clone(event))  # type: ignore[arg-type]  # narrowed by the line above
+        if kind is e.Reopened and event.checkpoint is None:  # type: ignore[attr-defined]  # as above
+            return tuple(self._begin_again(event.trial))  # type: ignore[attr-defined]  # as above
         checkpoint: CheckpointRef | None = getattr(event, "checkpoint", None)
         if checkpoint is None or not isinstance(event, e.WorkerEvent):
             return ()
@@ -45,6 +47,13 @@ class Retention:
         self._borrowed[event.trial] = event.checkpoint.path
         yield from self._not_needed(before)
         yield from self._drop(self._demanded.pop(event.trial, None))
+
+    def _begin_again(self, trial: int) -> Iterator[CheckpointRef]:
+        """Drop all that a trial has saved: it goes on from nothing."""
+        for checkpoint in self._kept.pop(trial, ()):
+            yield from self._drop(checkpoint)
+        yield from self._drop(self._demanded.pop(trial, None))
+        yield from self._give_back(trial)
 
     def _go_back(self, trial: int, checkpoint: CheckpointRef) -> Iterator[CheckpointRef]:
         """Drop what was saved after the checkpoint that the trial goes on from: it belongs to work that is undone."""

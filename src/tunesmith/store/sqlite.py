@@ -137,7 +137,11 @@ class EventStore:
         """Yield ``(seq, event)`` of one trial, in order."""
         yield from self._select("WHERE trial = ? ORDER BY seq", trial)
 
-    def _select(self, where: str, value: int) -> Iterator[tuple[int, Event]]:
+    def read_kind(self, kind: type[Event]) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` of one kind, in order."""
+        yield from self._select("WHERE kind = ? ORDER BY seq", kind.__name__.lower())
+
+    def _select(self, where: str, value: int | str) -> Iterator[tuple[int, Event]]:
         seq = 0
         try:
             for seq, body in self._db.execute(f"SELECT seq, CAST(body AS BLOB) FROM events {where}", (value,)):
