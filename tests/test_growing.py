@@ -335,3 +335,53 @@ def test_an_experiment_has_no_absolute_path_inside(run: Run, tmp_path: Path) -> 
 
 def names(path: Path, text: str) -> bool:
     return path.is_file() and text.encode() in path.read_bytes()
+
+
+# -- a warm start
+
+
+def test_a_warm_start_tries_the_best_of_an_older_experiment_first_and_needs_it_no_more(
+    run: Run, tmp_path: Path
+) -> None:
+    space = {"x": tune.uniform(0, 1), "old": tune.uniform(0, 1), "g": tune.choice([1, 2])}
+    old = run(tune_me, space, name="old", num_samples=20)
+    new_space = {"x": tune.uniform(0.2, 1), "g": tune.choice([1, 2]), "new": tune.uniform(5, 6)}
+    warm = run(tune_me, new_space, name="new", num_samples=3, warm_start=tune.WarmStart(old.path, best=4), seed=8)
+    inside = sorted((t.config["x"], t.config["g"]) for t in old if t.config["x"] >= 0.2)
+    assert [(t.config["x"], t.config["g"]) for t in warm] == inside[:3]
+    assert all(5 <= t.config["new"] <= 6 and "old" not in t.config for t in warm)
+    shutil.rmtree(old.path)
+    grown = run(tune_me, new_space, name="new", num_samples=6, warm_start=old.path, resume=True)
+    assert [(t.config["x"], t.config["g"]) for t in grown][:4] == inside[:4]
+    assert grown[4].config["x"] not in [x for x, _ in inside]
+    assert grown.best_config["x"] == inside[0][0]
+
+
+def test_a_warm_start_takes_options_by_what_they_are(run: Run) -> None:
+    deep, wide = {"kind": "deep", "n": tune.uniform(1, 2)}, {"kind": "wide", "w": tune.uniform(3, 4)}
+    old = run(tune_me, {"x": tune.uniform(0, 1), "net": tune.choice([deep, wide])}, num_samples=12)
+    turned = {"x": tune.uniform(0, 1), "net": tune.choice([{"kind": "new"}, wide, deep])}
+    warm = run(tune_me, turned, num_samples=12, warm_start=tune.WarmStart(old, best=12))
+    assert [t.config for t in warm] == sorted((t.config for t in old), key=lambda config: config["x"])
+
+
+def test_what_can_t_be_a_warm_start_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(tune.ArgumentError, match="needs an experiment's folder or its Results, got 3"):
+        run(tune_me, warm_start=3)
+    with pytest.raises(tune.ArgumentError, match=r"best=.* must be a whole number"):
+        tune.WarmStart(tmp_path, best=-1)
+    with pytest.raises(tune.StorageError, match="There is no experiment"):
+        run(tune_me, name="e", warm_start=tmp_path / "nowhere")
+    assert not (tmp_path / "e").exists()
+    old = run(tune_me, name="old")
+    with pytest.raises(tune.ArgumentError, match="what is good: give metric="):
+        run(tune_me, metric=None, mode=None, warm_start=old)
+
+
+def test_given_points_are_completed_from_the_space(run: Run) -> None:
+    space = {"lr": tune.uniform(0, 1), "net": {"width": tune.randint(1, 9)}, "x": 1, "g": tune.grid_search([1, 2])}
+    searcher = tune.VariantSearcher(points_to_evaluate=[{"lr": 0.25}, {"net": {"width": 3}}])
+    results = run(tune_me, space, search_alg=searcher, num_samples=2)
+    assert [t.config["g"] for t in results] == [1, 2, 1, 2]
+    assert results[0].config["lr"] == 0.25
+    assert results[1].config["net"]["width"] == 3

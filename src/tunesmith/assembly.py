@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
 import sys
 import time
@@ -49,6 +48,7 @@ from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
+from tunesmith.warming import WarmStart, read_past, teach
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
@@ -82,6 +82,7 @@ class Plan(msgspec.Struct):
     seed: int | None
     verbose: int
     accept_changes: frozenset[str] = frozenset()
+    warm_start: WarmStart | None = None
 
 
 def execute(plan: Plan) -> Results:
@@ -96,6 +97,8 @@ def execute(plan: Plan) -> Results:
         change = redefined(created, now, plan.objective, plan.accept_changes) if begun else None
         plan.space.check_constants()
         plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
+        if "warm_start" in created.settings:
+            teach(plan.searcher, created.settings["warm_start"])
         plan.scheduler.setup(plan.objective, created.seed)
         resources = _open_executor(plan, folder, created, stack)
         path = folder / DATABASE
@@ -104,8 +107,8 @@ def execute(plan: Plan) -> Results:
     results = Results.from_store(folder, configure=partial(_configure, plan.space))
     if not results.trials and results.stop_reason and interrupts.reason is None:
         raise SearchError(f"No trial was made: {results.stop_reason}")
-    if interrupts.signal == signal.SIGTERM:
-        raise SystemExit(128 + signal.SIGTERM)
+    if interrupts.status is not None:
+        raise SystemExit(interrupts.status)
     return results
 
 
@@ -336,6 +339,7 @@ def _read_created(folder: Path) -> e.Created | None:
 
 def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
     objective = plan.objective
+    past = {"warm_start": read_past(plan.warm_start, plan.space, objective)} if plan.warm_start else {}
     return e.Created(
         experiment_id=os.urandom(16).hex(),
         name=folder.name,
@@ -349,5 +353,6 @@ def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
             "num_samples": plan.num_samples,
             "max_failures": plan.limits.max_failures,
             **now,
+            **past,
         },
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tunesmith.domains import Grid, SampleFrom
 from tunesmith.paths import CHOSEN, join, split
 from tunesmith.space import Space
 
@@ -54,6 +55,30 @@ def refit(space: Space, before: Mapping[str, Any], values: Mapping[str, Any], se
         else:
             gone.append(path.removesuffix(CHOSEN))
     return kept | space.sample(seed, number, number % space.grid_size, kept)
+
+
+def fitting(space: Space, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return those of the values, which belong to the space that `before` describes, that `space` has a place for.
+
+    Grids are left out, as they go through all of their values anyway, and so are functions, which compute theirs.
+    None: there is nothing in common, or a value is outside.
+    """
+    after = space.describe()
+    kept: dict[str, Any] = {}
+    for variable in space.variables:
+        path, domain = variable.path, variable.domain
+        if isinstance(domain, (Grid, SampleFrom)) or not variable.is_active(kept):
+            continue
+        if path in values:
+            if not domain.contains(values[path]):
+                return None
+            kept[path] = values[path]
+        elif (index := values.get(path + CHOSEN)) is not None:
+            old, new = _options(before, path, values), _options(after, path, kept)
+            if old is None or new is None or old[index] not in new:
+                return None
+            kept[path + CHOSEN] = new.index(old[index])
+    return kept or None
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -324,6 +324,10 @@ class Results:
             raise self._nothing_best(objective)
         return self.trials[-max(scores)[1]]
 
+    def score_of(self, trial: Trial, objective: Objective) -> float:
+        """Return how good the best result of a trial is by `objective`: larger is better, ``-inf`` if it has none."""
+        return self._score_of(trial, objective, "best")
+
     def _score_of(self, trial: Trial, objective: Objective, scope: str) -> float:
         if scope not in ("best", "last"):
             raise ArgumentError(f"scope must be 'best' or 'last', got {scope!r}.")

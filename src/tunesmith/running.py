@@ -23,6 +23,7 @@ from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.stoppers.rules import make_stopper
+from tunesmith.warming import WarmStart, as_warm_start
 from tunesmith.worker.trainable_options import unwrap
 
 
@@ -41,6 +42,7 @@ def run(
     storage_path: str | Path | None = None,
     resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
     accept_changes: bool | Collection[str] = False,
+    warm_start: str | Path | Results | WarmStart | None = None,
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
     max_concurrent_trials: int | None = None,
@@ -83,6 +85,9 @@ def run(
         accept_changes: go on although something has changed since: True, or the names of the arguments that may
             have, of ``"trainable", "config", "metric", "mode", "scheduler", "search_alg"``. Trials that exist keep
             their values.
+        warm_start: the folder or the `Results` of an older experiment, or a `WarmStart`: the best of its configurations
+            that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
+            not need that folder any more.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
             process, for a debugger; or an executor object, such as `tunesmith.SimulatedExecutor` for virtual time.
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
@@ -151,5 +156,6 @@ def run(
         seed=check.check_seed(seed),
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),
+        warm_start=as_warm_start(warm_start),
     )
     return execute(plan)

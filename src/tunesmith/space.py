@@ -34,6 +34,10 @@ class Variable(msgspec.Struct, frozen=True):
     domain: Domain
     condition: tuple[str, int] | None = None
 
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the option that it belongs to, if any, is the one that `values` chose."""
+        return self.condition is None or values.get(self.condition[0] + CHOSEN) == self.condition[1]
+
 
 class _Values(dict[str, Any]):
     """The values of a trial as they are drawn, and those that were `given` beforehand."""
