@@ -44,7 +44,7 @@ def diagram() -> str:
 
 
 def table() -> str:
-    states = [status for status in Status if not status.is_final]
+    states = list(Status)
     lines = ["| event | " + " | ".join(s.value for s in states) + " |", "|---|" + "---|" * len(states)]
     for event, row in MOVES.items():
         cells = [" or ".join(t.value for t in row[s]) if s in row else "" for s in states]
@@ -67,7 +67,8 @@ def _rank(status: Status) -> int:
 def page() -> str:
     return "\n".join([
         INTRODUCTION, "## The diagram\n", diagram(), "## The table\n", "Empty cells are refused; "
-        "`TERMINATED` and `ERROR` have no row, because nothing leaves them.\n", table(), "## The events\n", events(),
+        "only a user's wish, between two sessions, leads out of `TERMINATED` and `ERROR`.\n", table(),
+        "## The events\n", events(),
     ])  # fmt: skip
 
 

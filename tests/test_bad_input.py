@@ -409,7 +409,7 @@ def test_nothing_to_resume(run: Run) -> None:
 
 def test_another_space_cannot_be_resumed(run: Run) -> None:
     run(good, name="mine")
-    with pytest.raises(tune.ArgumentError, match=r"begun with another search space"):
+    with pytest.raises(tune.ArgumentError, match=r"config=: x changed from Float.low=0, high=1,.* high=2"):
         run(good, {"x": tune.uniform(0, 2)}, name="mine", resume=True, num_samples=2)
 
 

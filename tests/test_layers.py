@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 # SIBLINGS may not import each other.
 LAYERS: list[set[str]] = [
     {"tunesmith", "__main__", "cli", "dashboard", "compat"},
-    {"running", "replaying", "assembly", "arguments"},
+    {"running", "replaying", "assembly", "arguments", "definition", "warming"},
     {"console", "results", "recording"},
     {"driver", "asking", "clock", "interrupts", "virtual"},
     {"executors", "store", "checkpoints", "callbacks", "integrations"},
@@ -23,8 +23,8 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"schedulers", "searchers", "stoppers"},
     {
-        "codec", "commands", "dependencies", "domains", "errors", "events", "naming", "objective", "paths", "readable",
-        "resources", "result", "space", "streams", "trial", "version",
+        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective", "paths",
+        "points", "readable", "resources", "result", "space", "streams", "trial", "version",
     },
 ]  # fmt: skip
 SIBLINGS = [

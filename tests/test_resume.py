@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -111,16 +112,57 @@ def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, "1", "0.5")
     wait_for((tmp_path / "ready").exists)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == (0 if number == signal.SIGINT else 128 + signal.SIGTERM), err
+    assert process.returncode == (0 if number == signal.SIGINT else 128 + number), err
     assert 'the same call with name="run", resume=True' in out
     assert "Traceback" not in err
-    assert tune.load(tmp_path / "run").stop_reason == ("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+    assert tune.load(tmp_path / "run").stop_reason == ("Ctrl-C" if number == signal.SIGINT else number.name)
+    check_complete(finish(tmp_path))
+
+
+def test_a_terminal_that_is_closed_saves_what_runs_and_leaves_no_process(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, str(tmp_path / "script.py"), str(tmp_path), "1", "0.5"])
+    wait_for((tmp_path / "ready").exists)
+    pids = {r["pid"] for t in tune.load(tmp_path / "run") for r in t.history[-1:] if t.status == "RUNNING"}
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+    assert tune.load(tmp_path / "run").stop_reason == "SIGHUP"
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    check_complete(finish(tmp_path))
+
+
+def test_without_a_terminal_from_the_start_a_hang_up_means_nothing(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = ["nohup", sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    wait_for((tmp_path / "ready").exists)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert tune.load(tmp_path / "run").stop_reason == "SIGTERM"
+
+
+def test_a_run_inside_an_event_loop_can_be_interrupted(tmp_path: Path) -> None:
+    looped = SCRIPT.replace("    results = tune.run(", "    import asyncio\n    async def main(): return tune.run(")
+    looped = looped.replace('    print("ended"', '    results = asyncio.run(main())\n    print("ended"')
+    (tmp_path / "script.py").write_text(looped)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path), "1", "0.5"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for((tmp_path / "ready").exists)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert 'the same call with name="run", resume=True' in out
+    assert "ended" in out
     check_complete(finish(tmp_path))
 
 

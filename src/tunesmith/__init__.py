@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from tunesmith.stoppers.rules import FunctionStopper as FunctionStopper
     from tunesmith.stoppers.rules import MaximumIterationStopper as MaximumIterationStopper
     from tunesmith.stoppers.rules import TrialPlateauStopper as TrialPlateauStopper
+    from tunesmith.warming import WarmStart as WarmStart
     from tunesmith.worker.checkpoint import Checkpoint as Checkpoint
     from tunesmith.worker.reporting import get_checkpoint as get_checkpoint
     from tunesmith.worker.reporting import get_context as get_context
@@ -129,6 +130,7 @@ _HOMES = {
         "CombinedStopper", "ExperimentPlateauStopper", "FunctionStopper", "MaximumIterationStopper",
         "TrialPlateauStopper",
     ),
+    "warming": ("WarmStart",),
     "worker.checkpoint": ("Checkpoint",),
     "worker.trainable_options": ("with_parameters", "with_resources"),
     "worker.reporting": ("get_checkpoint", "get_context", "report"),

@@ -71,6 +71,19 @@ def check_one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     raise ArgumentError(f"{name} must be one of {shown}; got {value!r}.{hint}")
 
 
+def check_changes(accepted: Any, known: Sequence[str]) -> frozenset[str]:
+    """Return the names of what may have changed: all that are `known` for True, none for False."""
+    if isinstance(accepted, bool):
+        return frozenset(known if accepted else ())
+    names = [accepted] if isinstance(accepted, str) else accepted
+    if not isinstance(names, Iterable) or isinstance(names, Mapping):
+        raise ArgumentError(f"accept_changes must be True, False or names of arguments; got {accepted!r}.")
+    found = list(names)
+    for name in found:
+        check_one_of("accept_changes", name, known)
+    return frozenset(found)
+
+
 def check_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
     """Return the callbacks as a list of instances."""
     found = list(callbacks or ())

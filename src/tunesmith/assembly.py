@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
@@ -26,8 +26,13 @@ from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder, Standing
 from tunesmith.clock import SteadyClock, uptime
 from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.moves import MOVES
+from tunesmith.core.reopening import reopenings
+from tunesmith.definition import definition, read_created, redefined
 from tunesmith.driver import Driver
-from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, StorageError
+from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, SpaceError, StorageError
+from tunesmith.evolution import refit
 from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
@@ -44,6 +49,7 @@ from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import Durability, EventStore, is_begun
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
+from tunesmith.warming import WarmStart, read_past, teach
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
@@ -77,6 +83,8 @@ class Plan(msgspec.Struct):
     trial_name_creator: Callable[[naming.TrialInfo], str] | None
     seed: int | None
     verbose: int
+    accept_changes: frozenset[str] = frozenset()
+    warm_start: WarmStart | None = None
 
 
 def execute(plan: Plan) -> Results:
@@ -85,22 +93,25 @@ def execute(plan: Plan) -> Results:
     with ExitStack() as stack:
         stack.enter_context(_removed_if_empty(folder))
         stack.enter_context(ExperimentLock(folder))
+        now = definition(plan.trainable, plan.space, plan.scheduler, plan.searcher)
         begun = _read_created(folder)
-        created = begun or _new(plan, folder)
-        _check_unchanged(plan, created)
+        created = begun or _new(plan, folder, now)
+        change = redefined(created, now, plan.objective, plan.accept_changes) if begun else None
         plan.space.check_constants()
         plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
+        if "warm_start" in created.settings:
+            teach(plan.searcher, created.settings["warm_start"])
         plan.scheduler.setup(plan.objective, created.seed)
         resources = _open_executor(plan, folder, created, stack)
         path = folder / DATABASE
         open_store = EventStore.open if path.exists() else EventStore.create
         store = stack.enter_context(open_store(path, plan.durability))
-        interrupts = _drive(plan, folder, created, store, resources)
+        interrupts = _drive(plan, folder, created, store, resources, change=change)
     results = Results.from_store(folder, configure=partial(_configure, plan.space))
     if not results.trials and results.stop_reason and interrupts.reason is None:
         raise SearchError(f"No trial was made: {results.stop_reason}")
-    if interrupts.signal == signal.SIGTERM:
-        raise SystemExit(128 + signal.SIGTERM)
+    if interrupts.status is not None:
+        raise SystemExit(interrupts.status)
     return results
 
 
@@ -110,6 +121,8 @@ def _drive(
     created: e.Created,
     store: EventStore,
     resources: Resources,
+    *,
+    change: e.Redefined | None,
 ) -> Interrupts:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
     total = plan.searcher.total()
@@ -150,13 +163,46 @@ def _drive(
             interrupted=interrupts.read,
             discard=checkpoints.discard,
         )
+        before = (
+            _before_the_session(plan, controller.experiment, change) if controller.experiment.created else [created]
+        )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:
-            driver.run([opened] if controller.experiment.created else [created, opened], folder, total, past=store)
+            driver.run([*before, opened], folder, total, past=store)
         finally:
             asker.close()
             driver.close()
     return interrupts
+
+
+def _before_the_session(plan: Plan, experiment: Experiment, change: e.Redefined | None) -> list[e.Event]:
+    """Return what the user has changed, and wished for, since the session before: facts that precede the next one."""
+    reopened, left = reopenings(experiment, plan.resume, plan.scheduler, plan.stopper)
+    if left:
+        warnings.warn(
+            f"{len(left)} trials could go on beyond their limit of before, but have no checkpoint to go on from, and"
+            f" stay as they are: {', '.join(map(str, left[:10]))}{' ...' if len(left) > 10 else ''}. A class saves at"
+            " its end with checkpoint_at_end=True; a function reports its checkpoints.",
+            stacklevel=4,
+        )
+    space = plan.space.describe()
+    again = {event.trial for event in reopened}
+    refitted = [
+        _refitted(plan, experiment, trial)
+        for trial in experiment.trials
+        if (trial.status in MOVES[e.Refitted] or trial.number in again) and trial.space != space
+    ]
+    return [*([] if change is None else [change]), *reopened, *refitted]
+
+
+def _refitted(plan: Plan, experiment: Experiment, trial: TrialRecord) -> e.Refitted:
+    """Return the values with which a trial of an earlier search space goes on in this one."""
+    values = {path: codec.from_plain(value, pickle.loads) for path, value in trial.values.items()}
+    seed = experiment.created.seed if experiment.created else 0
+    fitted = _record(refit(plan.space, trial.space, values, seed, trial.number))
+    drawn = sorted(path for path in fitted if path not in trial.values)
+    reason = f"goes on in the changed search space{', with values drawn for ' if drawn else ''}{', '.join(drawn)}"
+    return e.Refitted(trial.number, fitted, reason)
 
 
 def _clock(plan: Plan) -> Callable[[], float]:
@@ -211,11 +257,29 @@ class _Namer:
 
 
 def _configure(space: Space, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Build a trial's configuration from what is recorded of it."""
-    config = space.build({path: codec.from_plain(value, pickle.loads) for path, value in values.items()})
+    """Build a trial's configuration from what is recorded of it.
+
+    It has all of the trial's values, those too that the space has no variable for any more. Of a trial that has ended
+    in another space than this one, as far as that is possible.
+    """
+    own = {path: codec.from_plain(value, pickle.loads) for path, value in values.items()}
+    try:
+        config = space.build(own)
+    except (SpaceError, IndexError):  # it has ended in a space of before
+        config = {}
+    if not (config and own.keys() <= space.places):
+        for path, value in own.items():
+            if path not in space.places and not path.endswith(paths.CHOSEN):
+                _put(config, path, value)
     for path, value in overrides.items():
-        paths.put(config, path, codec.from_plain(value, pickle.loads))
+        _put(config, path, codec.from_plain(value, pickle.loads))
     return config
+
+
+def _put(config: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value at its place, if that is there: in a space that was changed it may be gone."""
+    with suppress(KeyError, IndexError, TypeError, ValueError):
+        paths.put(config, path, value)
 
 
 def _record(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +313,7 @@ def _open_folder(plan: Plan) -> Path:
     stamp = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.urandom(2).hex()}"
     folder = storage / (plan.name or f"{naming.slug(plan.trainable_name)}_{stamp}")
     exists = is_begun(folder / DATABASE)
-    if plan.resume is True and not exists:
+    if plan.resume not in (False, "auto") and not exists:
         hint = "" if plan.name else " Say which one with name=."
         raise StorageError(
             f"There is nothing to resume: no experiment at {folder}.{hint} resume='auto' would start one."
@@ -271,27 +335,17 @@ def _open_folder(plan: Plan) -> Path:
 
 
 def _read_created(folder: Path) -> e.Created | None:
-    """Return how the experiment began; None if it is new."""
+    """Return what the experiment is; None if it is new."""
     path = folder / DATABASE
     if not is_begun(path):
         return None
     with EventStore.open_to_read(path) as store:
-        return next((event for _, event in store.read() if isinstance(event, e.Created)), None)
+        return read_created(store)
 
 
-def _check_unchanged(plan: Plan, created: e.Created) -> None:
-    """Refuse to go on with another search space than the experiment began with."""
-    before = created.settings.get("fingerprint")
-    if before is not None and before != plan.space.fingerprint():
-        raise ArgumentError(
-            f"The experiment {created.name!r} was begun with another search space, {created.settings['space']!r}; "
-            f"this one is {plan.space.describe()!r}. "
-            "Resume it with the same config=, or start a new one with another name=."
-        )
-
-
-def _new(plan: Plan, folder: Path) -> e.Created:
+def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
     objective = plan.objective
+    past = {"warm_start": read_past(plan.warm_start, plan.space, objective)} if plan.warm_start else {}
     return e.Created(
         experiment_id=os.urandom(16).hex(),
         name=folder.name,
@@ -304,7 +358,7 @@ def _new(plan: Plan, folder: Path) -> e.Created:
             "trainable": plan.trainable_name,
             "num_samples": plan.num_samples,
             "max_failures": plan.limits.max_failures,
-            "space": plan.space.describe(),
-            "fingerprint": plan.space.fingerprint(),
+            **now,
+            **past,
         },
     )

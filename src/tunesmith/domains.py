@@ -19,6 +19,10 @@ class Domain(msgspec.Struct, frozen=True):
         """Draw a value."""
         raise NotImplementedError
 
+    def contains(self, value: Any) -> bool:
+        """Return whether the value is one of the set. A step `q` is not asked for."""
+        raise NotImplementedError
+
 
 class Float(Domain, frozen=True):
     """Real numbers from `low` to `high`, uniform or, with `log`, uniform in the logarithm; multiples of `q` if given.
@@ -49,6 +53,10 @@ class Float(Domain, frozen=True):
         """Return the value that is so far up, a share from 0 to 1."""
         value = _at(share, self.low, self.high, log_scale=self.log)
         return min(max(value, self.low), self.high) if self.q is None else _quantise(value, self.q, self.low, self.high)
+
+    def contains(self, value: Any) -> bool:
+        """Return whether it is a number from `low` to `high`."""
+        return _is_number(value) and self.low <= value <= self.high
 
 
 class Integer(Domain, frozen=True):
@@ -85,6 +93,10 @@ class Integer(Domain, frozen=True):
         """Return the whole number that is nearest to so far up, a share from 0 to 1."""
         return int(_quantise(_at(share, self.low, self.high, log_scale=self.log), self.q, self.low, self.high))
 
+    def contains(self, value: Any) -> bool:
+        """Return whether it is a whole number from `low` to `high`."""
+        return isinstance(value, int) and _is_number(value) and self.low <= value <= self.high
+
 
 class Normal(Domain, frozen=True):
     """Real numbers around `mean` with standard deviation `sd`; multiples of `q` if given."""
@@ -105,6 +117,10 @@ class Normal(Domain, frozen=True):
         value = rng.normalvariate(self.mean, self.sd)
         return value if self.q is None else _clean(round(value / self.q) * self.q)
 
+    def contains(self, value: Any) -> bool:
+        """Return whether it is a finite number."""
+        return _is_number(value) and isfinite(value)
+
 
 class Choice(Domain, frozen=True):
     """One of `options`, all equally likely. An option may be a space itself: it is drawn from when it is chosen."""
@@ -119,6 +135,10 @@ class Choice(Domain, frozen=True):
         """Draw an option."""
         return self.options[int(rng.random() * len(self.options))]
 
+    def contains(self, value: Any) -> bool:
+        """Return whether it is one of the options."""
+        return _is_among(value, self.options)
+
 
 class Grid(Domain, frozen=True):
     """Every one of `values` in turn, combined with every value of the other grids."""
@@ -129,6 +149,10 @@ class Grid(Domain, frozen=True):
         """Refuse: a grid is gone through, not drawn from."""
         raise SpaceError("grid_search is gone through in order; to draw from a list, use choice.")
 
+    def contains(self, value: Any) -> bool:
+        """Return whether it is one of the values."""
+        return _is_among(value, self.values)
+
 
 class SampleFrom(Domain, frozen=True):
     """A user's function of the configuration resolved so far."""
@@ -138,6 +162,10 @@ class SampleFrom(Domain, frozen=True):
     def sample(self, rng: Random) -> Any:
         """Refuse: the function needs the rest of the configuration."""
         raise SpaceError("sample_from can't be drawn from alone; it is resolved within a space.")
+
+    def contains(self, value: Any) -> bool:
+        """Return True: nobody knows what the function may return."""
+        return True
 
 
 def uniform(low: float, high: float) -> Float:
@@ -213,6 +241,14 @@ def sample_from(function: Callable[..., Any]) -> SampleFrom:
     if not callable(function):
         raise SpaceError(f"sample_from needs a function of the spec, got {function!r}.")
     return SampleFrom(function)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_among(value: Any, options: tuple[Any, ...]) -> bool:
+    return any(type(value) is type(option) and bool(value == option) for option in options)
 
 
 def _listed(name: str, values: Any) -> Sequence[Any]:

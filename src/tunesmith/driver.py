@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -154,5 +155,6 @@ class Driver:
             except Exception:  # noqa: BLE001 - a reader's fault must never end the run
                 self._callbacks.remove(callback)
                 name = type(callback).__name__
-                print(f"The callback {name} raised and is switched off:", file=sys.stderr)
-                traceback.print_exc()
+                with suppress(OSError):  # the terminal may have been closed
+                    print(f"The callback {name} raised and is switched off:", file=sys.stderr)
+                    traceback.print_exc()

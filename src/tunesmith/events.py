@@ -56,6 +56,18 @@ class SessionOpened(Event, frozen=True):
     resources: Resources
 
 
+class Redefined(Event, frozen=True):
+    """The experiment goes on as something else than it was: its user has accepted the `changes`, a sentence each.
+
+    `settings` replace those of the same name in Created; `metric` and `mode` are those from now on.
+    """
+
+    settings: dict[str, Any]
+    metric: str | None
+    mode: str | None
+    changes: list[str]
+
+
 class Suggested(TrialEvent, frozen=True):
     """The searcher made a trial. `values` are the resolved variables, by path such as ``model/layers/0``."""
 
@@ -135,13 +147,15 @@ class Judged(TrialEvent, frozen=True):
 
     `action` is ``stop``, ``pause``, ``fail``, ``save`` (go on, but save first) or ``hold`` (the report is answered
     later); `reason` is a sentence a user can read. To continue is the rule and is recorded only after a ``hold``.
-    `by` is who decided: the ``scheduler``, a ``stopper``, the ``trial`` itself, or the ``run`` as a whole.
+    `by` is who decided: the ``scheduler``, a ``stopper``, the ``trial`` itself, or the ``run`` as a whole. `enough`
+    says that a limit of training time was reached, and nothing worse: with a longer one the trial could go on.
     """
 
     action: str
     reason: str
     iteration: int | None = None
     by: str = "scheduler"
+    enough: bool = False
 
 
 class Cloned(TrialEvent, frozen=True):
@@ -168,6 +182,23 @@ class Changed(TrialEvent, frozen=True):
     overrides: dict[str, Any] | None = None
     name: str | None = None
     iteration: int | None = None
+
+
+class Reopened(TrialEvent, frozen=True):
+    """A trial that had ended goes on, as its user wishes: from `checkpoint`, or from the beginning when that is None.
+
+    Its failures are forgotten. It waits for its turn.
+    """
+
+    reason: str
+    checkpoint: CheckpointRef | None = None
+
+
+class Refitted(TrialEvent, frozen=True):
+    """A trial that goes on in a space that was changed has these `values` from now on: its own, and what is new."""
+
+    values: dict[str, Any]
+    reason: str
 
 
 # -- what workers tell -------------------------------------------------------------------------------------------------
@@ -270,6 +301,7 @@ class Lost(WorkerEvent, frozen=True):
 AnyEvent: TypeAlias = (
     Created
     | SessionOpened
+    | Redefined
     | Suggested
     | Exhausted
     | SearchFailed
@@ -282,6 +314,8 @@ AnyEvent: TypeAlias = (
     | Judged
     | Cloned
     | Changed
+    | Reopened
+    | Refitted
     | Started
     | Reported
     | Completed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from tunesmith import codec
@@ -19,15 +20,20 @@ def readable_config(
     >>> readable_config({"lr": "Float(...)", "net": {"depth": 2}}, {"lr": 0.1})
     {'lr': 0.1, 'net': {'depth': 2}}
     """
-    built: dict[str, Any] = _fill(description, "", values)
+    left = dict(values)
+    built: dict[str, Any] = _fill(description, "", left)
+    for path, value in left.items():
+        if not path.endswith(CHOSEN):  # of a search space of before
+            with suppress(KeyError, IndexError, TypeError, ValueError):  # its place may be gone, too
+                put(built, path, codec.from_plain(value))
     for path, value in (overrides or {}).items():
         put(built, path, codec.from_plain(value))
     return built
 
 
-def _fill(node: Any, path: str, values: Mapping[str, Any]) -> Any:
+def _fill(node: Any, path: str, values: dict[str, Any]) -> Any:
     if path in values:
-        return codec.from_plain(values[path])
+        return codec.from_plain(values.pop(path))
     index = values.get(path + CHOSEN)
     if index is not None and isinstance(node, dict):
         options = node.get("choice") or node.get("grid")
@@ -36,7 +42,7 @@ def _fill(node: Any, path: str, values: Mapping[str, Any]) -> Any:
     return _fill_inside(node, path, values)
 
 
-def _fill_inside(node: Any, path: str, values: Mapping[str, Any]) -> Any:
+def _fill_inside(node: Any, path: str, values: dict[str, Any]) -> Any:
     if isinstance(node, dict):
         if any(key.startswith("$") for key in node):
             return codec.from_plain(node)

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from tunesmith.events import Changed, Cloned, Damaged, Judged, Reported, Started
+from tunesmith.events import Changed, Cloned, Damaged, Judged, Reopened, Reported, Started
 
-DECISIONS = (Judged, Cloned, Changed, Damaged)
+DECISIONS = (Judged, Cloned, Changed, Damaged, Reopened)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -45,11 +45,11 @@ def complete(report: Reported, started: Started | None, origin: Origin, *, date:
 class Decided(msgspec.Struct, frozen=True):
     """A decision about a trial.
 
-    `action` is ``stop``, ``pause``, ``fail``, ``save``, ``hold``, ``continue``, ``clone`` or ``change``, or ``go back``
-    to an earlier checkpoint, because the last one was found damaged; `reason` is a sentence. `iteration` is that of the
-    report that led to it, None when it came at another moment. `donor` is the number of the trial whose state a clone
-    goes on from, `config` what was changed in its configuration, by path. `by` is who decided: ``scheduler``,
-    ``stopper``, ``trial`` or ``run``.
+    `action` is ``stop``, ``pause``, ``fail``, ``save``, ``hold``, ``continue``, ``clone``, ``change`` or ``reopen``, or
+    ``go back`` to an earlier checkpoint, because the last one was found damaged; `reason` is a sentence. `iteration` is
+    that of the report that led to it, None when it came at another moment. `donor` is the number of the trial whose
+    state a clone goes on from, `config` what was changed in its configuration, by path. `by` is who decided:
+    ``scheduler``, ``stopper``, ``trial``, ``run`` or ``user``.
     """
 
     action: str
@@ -60,7 +60,7 @@ class Decided(msgspec.Struct, frozen=True):
     by: str = "scheduler"
 
     @classmethod
-    def of(cls, event: Judged | Cloned | Changed | Damaged) -> Decided:
+    def of(cls, event: Judged | Cloned | Changed | Damaged | Reopened) -> Decided:
         """Return the decision that an event recorded.
 
         >>> Decided.of(Judged(0, "stop", "0.5 is below the cutoff", 9)).action
@@ -70,6 +70,8 @@ class Decided(msgspec.Struct, frozen=True):
             return cls(event.action, event.reason, event.iteration, by=event.by)
         if isinstance(event, Damaged):
             return cls("go back", event.reason, by="run")
+        if isinstance(event, Reopened):
+            return cls("reopen", event.reason, by="user")
         if isinstance(event, Cloned):
             return cls("clone", event.reason, event.iteration, event.donor, event.overrides)
         return cls("change", event.reason, event.iteration, None, event.overrides or {})

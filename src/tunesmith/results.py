@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -94,7 +93,7 @@ class Trial:
     @property
     def config(self) -> dict[str, Any]:
         """The configuration."""
-        return self._results._configure(self._record.values, self._record.overrides)
+        return self._results._configure(self._record.space, self._record.values, self._record.overrides)
 
     @property
     def status(self) -> str:
@@ -200,22 +199,35 @@ class Results:
         self._experiment = experiment = Experiment(max_failures=-1)
         self._best: dict[int, e.Reported] = {}
         objective: Objective | None = None
+        changed = False
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for event, _ in store.fold(experiment.apply):
                 if type(event) is e.Created:
                     experiment.max_failures = event.settings.get("max_failures", 0)
-                    readable = partial(readable_config, event.settings.get("space", {}))
-                    self._configure = self._given_configure or readable
-                    if event.metric is not None:
-                        objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
+                if isinstance(event, (e.Created, e.Redefined)) and event.metric is not None:
+                    objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
+                changed = changed or isinstance(event, e.Redefined)
                 self._follow_best(objective, event)
         created = experiment.created
         if created is None:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
         self._objective = objective
-        self.experiment_id, self.name = created.experiment_id, created.name
+        if changed:  # it may be another result that is best by another objective
+            self._best.clear()
+            for record in experiment.trials:
+                for told in self._told(record.number):
+                    self._follow_best(objective, told.report)
+        self.experiment_id, self.name = created.experiment_id, self.path.name
         self.trials = [Trial(self, record) for record in experiment.trials]
         return self
+
+    def _configure(
+        self, space: dict[str, Any], values: Mapping[str, Any], overrides: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return a configuration: a real one if that is possible, and it belongs to the search space of now."""
+        if self._given_configure is not None and space == self._experiment.space:
+            return self._given_configure(values, overrides)
+        return readable_config(space, values, overrides)
 
     def _follow_best(self, objective: Objective | None, event: e.Event) -> None:
         if objective is None:
@@ -256,10 +268,12 @@ class Results:
                 elif type(event) is e.Damaged and record is not None:
                     if _goes_back(record, event):
                         standing = stood
-                        config = self._configure(record.values, record.overrides)
+                        space = self._experiment.trials[trial].space
+                        config = self._configure(space, record.values, record.overrides)
                 elif isinstance(event, (e.Suggested, e.Cloned, e.Changed)):
                     record = _configured(record, event)
-                    config = self._configure(record.values, record.overrides)
+                    space = self._experiment.trials[trial].space
+                    config = self._configure(space, record.values, record.overrides)
                     if type(event) is e.Cloned:
                         stood, standing = standing, len(told)
         return told
@@ -324,6 +338,10 @@ class Results:
         if not scores:
             raise self._nothing_best(objective)
         return self.trials[-max(scores)[1]]
+
+    def score_of(self, trial: Trial, objective: Objective) -> float:
+        """Return how good the best result of a trial is by `objective`: larger is better, ``-inf`` if it has none."""
+        return self._score_of(trial, objective, "best")
 
     def _score_of(self, trial: Trial, objective: Objective, scope: str) -> float:
         if scope not in ("best", "last"):

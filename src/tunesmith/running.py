@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,8 @@ from tunesmith import arguments as check
 from tunesmith.assembly import Plan, execute
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.controller import Limits
+from tunesmith.core.reopening import WISHES
+from tunesmith.definition import CHANGEABLE
 from tunesmith.executors.protocol import Executor
 from tunesmith.naming import TrialInfo
 from tunesmith.results import Results
@@ -21,6 +23,7 @@ from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.stoppers.rules import make_stopper
+from tunesmith.warming import WarmStart, as_warm_start
 from tunesmith.worker.trainable_options import unwrap
 
 
@@ -37,7 +40,9 @@ def run(
     resources_per_trial: Mapping[str, float] | None = None,
     name: str | None = None,
     storage_path: str | Path | None = None,
-    resume: bool | Literal["auto"] = False,
+    resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
+    accept_changes: bool | Collection[str] = False,
+    warm_start: str | Path | Results | WarmStart | None = None,
     durability: Literal["normal", "full"] = "normal",
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
@@ -77,7 +82,16 @@ def run(
         resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; one CPU by default.
         name: of the experiment and its folder; made from the trainable's name and the date by default.
         storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
-        resume: True goes on with the experiment `name`, ``"auto"`` does if there is one.
+        resume: True goes on with the experiment `name`, ``"auto"`` does if there is one. ``"errored"`` also tries the
+            failed trials again, from their last checkpoints, ``"restart_errored"`` from the beginning. ``"extend"``
+            also lets those go on, from their last checkpoints, that were stopped only by a limit of before: a
+            scheduler's ``max_t``, a ``stop`` criterion, the time budget.
+        accept_changes: go on although something has changed since: True, or the names of the arguments that may
+            have, of ``"trainable", "config", "metric", "mode", "scheduler", "search_alg"``. Trials that exist keep
+            their values.
+        warm_start: the folder or the `Results` of an older experiment, or a `WarmStart`: the best of its configurations
+            that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
+            not need that folder any more.
         durability: ``"normal"``: what was reported survives the death of any process; ``"full"``: a loss of power,
             too, and every report waits for the disk.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
@@ -105,7 +119,7 @@ def run(
         The results; `Results.errors` has the trials that failed. A failing trial never ends the others.
 
     Raises:
-        ArgumentError: an argument is wrong; nothing was started.
+        ArgumentError: an argument is wrong, or what is resumed has changed; nothing was started.
         ExperimentExistsError: there is an experiment of this name, and `resume` is False.
         ExperimentBusyError: another driver is running it.
         StorageError: the folder can't be written.
@@ -137,7 +151,7 @@ def run(
         resources=check.check_resources(resources_per_trial, requested),
         name=check.check_name(name),
         storage=check.check_path("storage_path", storage_path),
-        resume=check.check_one_of("resume", resume, (False, True, "auto")),
+        resume=check.check_one_of("resume", resume, (False, True, "auto", *WISHES)),
         durability=check.check_one_of("durability", durability, ("normal", "full")),
         executor=check.check_executor(executor),
         reuse_workers=bool(reuse_workers),
@@ -159,5 +173,7 @@ def run(
         trial_name_creator=check.check_function("trial_name_creator", trial_name_creator),
         seed=check.check_seed(seed),
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
+        accept_changes=check.check_changes(accept_changes, CHANGEABLE),
+        warm_start=as_warm_start(warm_start),
     )
     return execute(plan)

@@ -34,6 +34,18 @@ class Variable(msgspec.Struct, frozen=True):
     domain: Domain
     condition: tuple[str, int] | None = None
 
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the option that it belongs to, if any, is the one that `values` chose."""
+        return self.condition is None or values.get(self.condition[0] + CHOSEN) == self.condition[1]
+
+
+class _Values(dict[str, Any]):
+    """The values of a trial as they are drawn, and those that were `given` beforehand."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.given = given
+
 
 class Space:
     """A search space.
@@ -66,7 +78,9 @@ class Space:
         self._drawn = [
             v for v in self.variables if v.condition is None and not isinstance(v.domain, (Grid, SampleFrom))
         ]
-        self._computed = any(isinstance(v.domain, SampleFrom) for v in self.variables)
+        self.places = {path for v in self.variables for path in (v.path, v.path + CHOSEN)}
+        self._functions = {v.path for v in self.variables if isinstance(v.domain, SampleFrom)}
+        self._computed = bool(self._functions)
         self._has_branches = any(v.condition is not None for v in self.variables)
 
     @property
@@ -104,13 +118,16 @@ class Space:
                 f"{self.grids[0].path!r}. Use choice there, or search with the VariantSearcher."
             )
 
-    def sample(self, seed: int, number: int, grid_index: int = 0) -> dict[str, Any]:
+    def sample(
+        self, seed: int, number: int, grid_index: int = 0, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return values for trial `number`, at point `grid_index` of the grid: a pure function of the arguments.
 
-        The first grid by path varies fastest. Functions of `sample_from` are called here and nowhere else.
+        The first grid by path varies fastest. Functions of `sample_from` are called here and nowhere else. What is
+        `given`, by path, is neither drawn nor computed; that it lies in the space is not checked.
         """
         rng = stream(seed, "suggest", number)
-        values: dict[str, Any] = {}
+        values = _Values(given or {})
         for variable in self.grids:
             options = variable.domain.values  # type: ignore[attr-defined]  # a Grid
             grid_index, index = divmod(grid_index, len(options))
@@ -118,16 +135,22 @@ class Space:
         for variable in self._drawn:
             self._put(values, variable.path, variable.domain, rng)
         if self._computed:
+            values.update({path: value for path, value in values.given.items() if path in self._functions})
             resolve(self.template, values, lambda path: stream(seed, "sample_from", number, path))
-        return values
+        return dict(values)
 
-    def _put(self, values: dict[str, Any], path: str, domain: Domain, rng: Any) -> None:
+    def _put(self, values: _Values, path: str, domain: Domain, rng: Any) -> None:
         if type(domain) is Choice:
             self._put_option(values, path, domain.options, int(rng.random() * len(domain.options)), rng)
         else:
-            values[path] = domain.sample(rng)
+            drawn = domain.sample(rng)  # in any case, so that what is not given is the same as ever
+            values[path] = values.given.get(path, drawn)
 
-    def _put_option(self, values: dict[str, Any], path: str, options: tuple[Any, ...], index: int, rng: Any) -> None:
+    def _put_option(self, values: _Values, path: str, options: tuple[Any, ...], index: int, rng: Any) -> None:
+        if path in values.given:
+            values[path] = values.given[path]
+            return
+        index = values.given.get(path + CHOSEN, index)
         option = options[index]
         if type(option) in _SCALARS or _is_writable(option):
             values[path] = option

@@ -235,7 +235,7 @@ def test_a_time_budget_is_an_event_and_stops_what_runs() -> None:
     reason = "the time budget of 10 s is used up"
     assert orders == [
         c.Record(e.StopRequested(reason, 10.0)),
-        c.Record(e.Judged(0, "stop", reason, by="run")),
+        c.Record(e.Judged(0, "stop", reason, by="run", enough=True)),
         c.Stop(0, 1, 5.0),
     ]
     assert controller.step(e.Stopped(0, 1)) == [c.Finish()]

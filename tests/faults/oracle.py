@@ -18,6 +18,7 @@ from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.controller import Controller, Limits
 from tunesmith.core.invariants import violations
+from tunesmith.core.retention import Keep
 from tunesmith.errors import StorageError
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
@@ -217,7 +218,7 @@ def make_controller(settings: Settings) -> Controller:
         max_trials=settings.trials,
         max_concurrent=settings.workers,
         max_failures=MAX_FAILURES,
-        keep_checkpoints=settings.keep,
+        keep_checkpoints=Keep(settings.keep),
     )
     return Controller(
         objective=objective,

@@ -151,6 +151,9 @@ class Controller:
         if kind is e.Placed:
             self._start(event, trial, orders)  # type: ignore[arg-type]  # narrowed by the line above
             return
+        if kind is e.Reopened:
+            self._places.pending.append(number)
+            return
         parked = self._places.parked
         if number in parked and not trial.parked:
             del parked[number]
@@ -257,7 +260,8 @@ class Controller:
         elif type(decision) is Change:
             self._change(trial, decision, iteration, orders)
         elif decision.action != "continue" or trial.held:
-            self._decide(e.Judged(trial.number, decision.action, decision.reason, iteration), orders)
+            judged = e.Judged(trial.number, decision.action, decision.reason, iteration, enough=decision.enough)
+            self._decide(judged, orders)
 
     def _exploit(self, trial: TrialRecord, decision: Exploit, iteration: int | None, orders: list[c.Command]) -> None:
         donor = self.experiment.trials[decision.donor]
@@ -338,8 +342,8 @@ class Controller:
                     self._deadline = None
                     reason = f"the time budget of {self.limits.time_budget_s:g} s is used up"
                     self._stop_all(e.StopRequested(reason, event.at), orders)
-            case e.Started() | e.Created():
-                return
+            case e.Started() | e.Created() | e.Redefined() | e.Reopened() | e.Refitted():
+                return  # a session follows the last three, and starts what can start
             case _:
                 pass
         self._review(orders)
@@ -362,7 +366,7 @@ class Controller:
             elif request.resumable and status is Status.PAUSING:
                 orders.append(self._pause_soon(self.experiment.trials[number]))
             elif not request.resumable and status in (*running, Status.PAUSING):
-                self._decide(e.Judged(number, "stop", request.reason, by="run"), orders)
+                self._decide(e.Judged(number, "stop", request.reason, by="run", enough=True), orders)
 
     def _advance(self, orders: list[c.Command]) -> None:
         """Start what can start, ask for what is wanted, and notice the end."""

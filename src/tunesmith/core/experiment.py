@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from tunesmith import events as e
 from tunesmith.core.moves import MOVES
 from tunesmith.errors import IllegalMoveError
@@ -43,9 +45,11 @@ class TrialRecord:
     `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
-    both as recorded. `first_name` is its name before any of that. `parked`: it is paused and its worker keeps its state
-    in memory, until it goes on or has ended. `saving`, `held`: its worker was told to save and has not answered yet; it
-    has reported and waits for a decision. `given_up`: what its present worker does is not wanted any more.
+    both as recorded. `space` describes the search space that they belong to. `first_name` is its name before any of
+    that. `has_enough`: it was stopped because a limit was reached, through no fault of its own. `parked`: it is paused
+    and its worker keeps its state in memory, until it goes on or has ended. `saving`, `held`: its worker was told to
+    save and has not answered yet; it has reported and waits for a decision. `given_up`: what its present worker does is
+    not wanted any more.
     `earlier` are the checkpoints, the newest last, that it goes back to when `checkpoint` turns out to be damaged;
     `former` is what a clone goes back to that has no checkpoint of its own yet.
     """
@@ -60,6 +64,7 @@ class TrialRecord:
         "folder",
         "former",
         "given_up",
+        "has_enough",
         "held",
         "incarnation",
         "iteration",
@@ -71,6 +76,7 @@ class TrialRecord:
         "reason",
         "resources",
         "saving",
+        "space",
         "started",
         "status",
         "time_total_s",
@@ -84,12 +90,13 @@ class TrialRecord:
         self.name = self.first_name = made.name
         self.folder = made.folder
         self.values: dict[str, Any] = made.values
+        self.space = _NOTHING
         self.overrides: dict[str, Any] = _NOTHING
         self.resources: Resources | None = made.resources
         self.status = Status.PENDING
         self.incarnation = 0
         self.failures = 0
-        self.failing = self.given_up = self.parked = self.saving = self.held = False
+        self.failing = self.given_up = self.parked = self.saving = self.held = self.has_enough = False
         self.failure: Failure | None = None
         self.reason = ""
         self.iteration = 0
@@ -159,6 +166,12 @@ class Experiment:
         self.stop: e.StopRequested | None = None
         self.damaged: set[str] = set()  # paths of checkpoints
 
+    @property
+    def space(self) -> dict[str, Any]:
+        """The description of the search space, as of now."""
+        found: dict[str, Any] = self.created.settings.get("space", _NOTHING) if self.created else _NOTHING
+        return found
+
     def is_stale(self, event: e.Event) -> bool:
         """Whether a worker's message is a double delivery or comes from an incarnation that has been given up."""
         if not isinstance(event, e.WorkerEvent) or type(event) is e.Placed:
@@ -200,14 +213,18 @@ class Experiment:
                         f"Trial {event.trial} was suggested, but {len(self.trials)} is next: {event}"
                     )
                 self.trials.append(TrialRecord(event))
+                self.trials[-1].space = self.space
                 self.counts[Status.PENDING] += 1
             case e.SessionOpened():
                 self.session, self.closed, self.stop = event, None, None
+                self.exhausted = self.search_failure = None  # a larger search, or a mended one, is asked again
                 for trial in self.trials:
                     if trial.status.is_live or trial.parked:
                         self._session_lost(trial)
             case e.Created():
                 self.created = event
+            case e.Redefined():
+                self._redefined(event)
             case e.Exhausted():
                 self.exhausted = event
             case e.SearchFailed():
@@ -222,6 +239,12 @@ class Experiment:
                 pass
             case _:
                 raise IllegalMoveError(f"Nothing is known of the event {event!r}.")
+
+    def _redefined(self, event: e.Redefined) -> None:
+        if self.created is None:
+            raise IllegalMoveError(f"The experiment has not begun: {event}")
+        settings = {**self.created.settings, **event.settings}
+        self.created = replace(self.created, settings=settings, metric=event.metric, mode=event.mode)
 
     def _session_lost(self, trial: TrialRecord) -> None:
         targets = MOVES[e.SessionOpened][trial.status]
@@ -280,6 +303,11 @@ class Experiment:
                 self._cloned(trial, event)
             case e.Changed():
                 self._changed(trial, event)
+            case e.Reopened():
+                self._reopened(trial, event)
+            case e.Refitted():
+                trial.values, trial.space = event.values, self.space
+                return trial.status
             case e.Saved():
                 trial.saving = False
                 self._keep(trial, event.checkpoint)
@@ -316,6 +344,14 @@ class Experiment:
             trial.overrides = event.overrides
         trial.name = event.name or trial.name
 
+    def _reopened(self, trial: TrialRecord, event: e.Reopened) -> None:
+        trial.reason, trial.failure, trial.failures = event.reason, None, 0
+        trial.failing = trial.has_enough = False
+        trial.checkpoint = event.checkpoint
+        if event.checkpoint is None:  # it begins again
+            trial.earlier, trial.former = (), None
+        self._roll_back(trial)
+
     def _judged(self, trial: TrialRecord, event: e.Judged, targets: tuple[Status, ...]) -> Status:
         if event.action in _STAYING:
             if Status.RUNNING not in targets:
@@ -330,6 +366,7 @@ class Experiment:
             return Status.PAUSING
         if not trial.reason or trial.status is not Status.STOPPING:
             trial.reason = event.reason
+            trial.has_enough = event.action == "stop" and (event.enough or event.by == "stopper")
         if event.action == "fail":
             trial.failing = True
             trial.failure = Failure("metric", event.reason)

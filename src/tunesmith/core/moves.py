@@ -34,6 +34,9 @@ MOVES: Final[Moves] = {
     # To go on from another trial's state, or with other resources, a trial has to be paused first.
     e.Cloned: {S.PENDING: (S.PENDING,), S.RUNNING: (S.PAUSING,), S.PAUSED: (S.PAUSED,)},
     e.Changed: {S.PENDING: (S.PENDING,), S.RUNNING: (S.PAUSING,), S.PAUSED: (S.PAUSED,)},
+    # What a user asked for before a session begins; no worker of the session before is left then.
+    e.Reopened: {S.TERMINATED: (S.PENDING,), S.ERROR: (S.PENDING,)},
+    e.Refitted: {state: (state,) for state in (S.PENDING, S.STARTING, S.RUNNING, S.PAUSING, S.PAUSED)},
     e.Saved: {S.RUNNING: (S.RUNNING,), S.STOPPING: (S.STOPPING,), S.PAUSING: (S.PAUSING,)},
     e.Completed: {S.RUNNING: (S.TERMINATED,), S.PAUSING: (S.TERMINATED,), S.STOPPING: (S.TERMINATED, S.ERROR)},
     # ERROR when the stop was a verdict of failure.

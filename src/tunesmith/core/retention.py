@@ -118,7 +118,7 @@ class Retention:
         checkpoint: CheckpointRef | None = getattr(event, "checkpoint", None)
         trial = self._trials[event.trial]
         entry = None
-        if checkpoint is not None and not isinstance(event, (e.Placed, e.Cloned)):
+        if checkpoint is not None and not isinstance(event, (e.Placed, e.Cloned, e.Reopened)):
             entry = self._add(event, checkpoint)
         self._follow(trial)
         if entry is not None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from tunesmith.errors import ArgumentError, MetricError, nearest
-from tunesmith.events import Event, Judged, Reported, SessionOpened, Suggested
+from tunesmith.events import Event, Judged, Reopened, Reported, SessionOpened, Suggested
 from tunesmith.objective import Mode, Objective
 from tunesmith.schedulers.promotion import Promotion, PromotionRung
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler, TrialView, View
@@ -178,11 +178,18 @@ class ASHAScheduler(Scheduler):
         return self._enough(t) if self.stop_last_trials else CONTINUE
 
     def _enough(self, t: float) -> Decision:
-        return Decision("stop", f"{self.time_attr} reached {t:g}, max_t is {self.max_t:g}")
+        return Decision("stop", f"{self.time_attr} reached {t:g}, max_t is {self.max_t:g}", enough=True)
+
+    def has_enough(self, report: Reported) -> bool:
+        """Return whether the report is at `max_t` or beyond it."""
+        t = self._time(report)
+        return self.stop_last_trials and isinstance(t, (int, float)) and t >= self.max_t
 
     def _follow(self, event: Event, trial: TrialView) -> None:
         if type(event) is Suggested:
             self._ladders.enter(trial.number, self.seed)
+        elif type(event) is Reopened:
+            self._ladders.enter_again(trial.number)
         elif type(event) is Judged and event.action == "stop":
             self.num_stopped += event.by == "scheduler"
         self._variant.fold(trial)

@@ -8,7 +8,7 @@ from itertools import chain
 from math import inf
 
 from tunesmith.errors import ArgumentError, MetricError
-from tunesmith.events import Event, Judged, Placed, Reported, SessionOpened, Suggested
+from tunesmith.events import Event, Judged, Placed, Reopened, Reported, SessionOpened, Suggested
 from tunesmith.objective import Mode, Objective
 from tunesmith.schedulers.brackets import Bracket, Cut, plans, plans_2019
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler, TrialView, View
@@ -111,7 +111,7 @@ class HyperBandScheduler(Scheduler):
         """Fold an event: who joins a bracket, arrives at a milestone, goes on from it, or ends."""
         if type(event) is Reported:
             self._verdict = self._read(event)
-        elif type(event) is Suggested:
+        elif isinstance(event, (Suggested, Reopened)):
             self._enter(event.trial)
         elif type(event) is SessionOpened:
             for bracket in self._open_brackets():
@@ -158,10 +158,16 @@ class HyperBandScheduler(Scheduler):
             return CONTINUE
         if not self.stop_last_trials:
             return CONTINUE
-        return Decision("stop", self._enough(t, bracket.stage.milestone if bracket.is_last else self.max_t))
+        limit = bracket.stage.milestone if bracket.is_last else self.max_t
+        return Decision("stop", self._enough(t, limit), enough=True)
 
     def _enough(self, t: float, limit: float) -> str:
         return f"{self.time_attr} reached {t:g}, and training ends at {limit:g}"
+
+    def has_enough(self, report: Reported) -> bool:
+        """Return whether the report is at `max_t` or beyond it."""
+        t = self._time(report)
+        return self.stop_last_trials and _is_number(t) and t >= self.max_t
 
     def _follow(self, event: Event, trial: TrialView) -> None:
         number = trial.number
@@ -220,7 +226,7 @@ class HyperBandScheduler(Scheduler):
     def _stop(self, trial: int, cut: Cut) -> Decision:
         arrival, milestone = cut.arrivals[trial], cut.milestone
         if not cut.kept:
-            return Decision("stop", self._enough(arrival.time, milestone))
+            return Decision("stop", self._enough(arrival.time, milestone), enough=True)
         relation = side(self._goal) if arrival.score < cut.cutoff else "level with"
         return Decision(
             "stop",

@@ -7,7 +7,7 @@ from math import inf
 from typing import Any, Final
 
 from tunesmith.errors import ArgumentError, MetricError
-from tunesmith.events import Changed, Cloned, Event, Judged, Placed, Reported, Saved, SessionOpened, Suggested
+from tunesmith.events import Changed, Cloned, Event, Judged, Placed, Reopened, Reported, Saved, SessionOpened, Suggested
 from tunesmith.objective import Mode, Objective
 from tunesmith.schedulers.explore import Explored, Explorer
 from tunesmith.schedulers.population import Member, Population
@@ -171,7 +171,7 @@ class PopulationBasedTraining(Scheduler):
 
     def _follow(self, event: Event, trial: TrialView) -> None:
         number, kind = trial.number, type(event)
-        if kind is Suggested:
+        if kind is Suggested or kind is Reopened:
             self._enter(trial)
         member = self._population.members[number]
         if kind is Cloned:

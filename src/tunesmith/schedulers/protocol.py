@@ -19,10 +19,12 @@ class Decision(msgspec.Struct, frozen=True):
 
     `action` is ``continue``, ``stop``, ``pause``, ``fail`` (stop, as an error of the trial), ``save`` (continue, after
     a checkpoint was written), or ``hold`` (leave the report unanswered until a later `Scheduler.review` decides).
+    `enough`: it is stopped because a limit of training time is reached, not because others are better.
     """
 
     action: str
     reason: str = ""
+    enough: bool = False
 
 
 class Exploit(Decision, frozen=True, kw_only=True):
@@ -176,6 +178,10 @@ class Scheduler:
     def judge(self, report: Reported, view: View) -> Decision:
         """Decide about a running trial after its report, which `apply` has folded."""
         return CONTINUE
+
+    def has_enough(self, report: Reported) -> bool:
+        """Return whether a trial that has reported this is at the limit of its training time, if there is one."""
+        return False
 
     def review(self, view: View) -> Sequence[tuple[int, Decision]]:
         """Return decisions about other trials than the one that is judged, which are due after the last event.

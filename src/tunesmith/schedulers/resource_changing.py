@@ -183,6 +183,10 @@ class ResourceChangingScheduler(Scheduler):
             return decision
         return Change(resources=wanted, reason=f"goes on with {wanted.describe()} instead of {had.describe()}")
 
+    def has_enough(self, report: Reported) -> bool:
+        """Return what the base scheduler says."""
+        return self.base_scheduler.has_enough(report)
+
     def review(self, view: View) -> Sequence[tuple[int, Decision]]:
         """Let the base scheduler decide."""
         return self.base_scheduler.review(view)

@@ -162,6 +162,7 @@ class Ladders(Generic[R]):
     def __init__(self, brackets: Sequence[tuple[R, ...]]) -> None:
         self.brackets = brackets
         self.due: dict[int, tuple[R, ...]] = {}
+        self._left: dict[int, tuple[R, ...]] = {}  # what was due of those that have ended
         longest = max(map(len, brackets))
         self._weights = [exp(len(rungs) - longest) for rungs in brackets]
 
@@ -187,8 +188,14 @@ class Ladders(Generic[R]):
         self.due[trial] = (*rungs, *self.due[trial])
 
     def leave(self, trial: int) -> None:
-        """Forget a trial that has ended. What it has recorded stays."""
-        self.due.pop(trial, None)
+        """Let go of a trial that has ended. What it has recorded stays."""
+        if trial in self.due:
+            self._left[trial] = self.due.pop(trial)
+
+    def enter_again(self, trial: int) -> None:
+        """Let a trial that has ended climb on: at the rungs that it has reached it is not compared again."""
+        if trial in self._left:
+            self.due[trial] = self._left.pop(trial)
 
 
 class Variant(Generic[R]):

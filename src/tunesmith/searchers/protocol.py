@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from tunesmith.objective import Objective
 from tunesmith.space import Space
 
 
+class Observation(msgspec.Struct, frozen=True):
+    """What an older experiment has found: `values`, by path, of a part of the variables, and the metric's `value`."""
+
+    values: dict[str, Any]
+    value: float
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What an older experiment has found that lies in this one's space, best first; `best` of it are to be tried."""
+
+    observations: tuple[Observation, ...]
+    best: int
+
+
 class Searcher(Protocol):
     """Suggests configurations.
+
+    One that can be started warm has a method ``learn(past: Past)`` as well, which is called once, after `setup`.
 
     `eager` says that suggestions do not depend on results and cost next to nothing: they may be asked for ahead and
     within the loop. Others are asked beside the loop, and only when a trial could start.

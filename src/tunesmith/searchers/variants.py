@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
+from tunesmith.points import check_point
+from tunesmith.searchers.protocol import Past
 from tunesmith.space import Space
 
 
@@ -18,14 +19,25 @@ class VariantSearcher:
     which nothing is random: it ends after one pass.
 
     Args:
-        points_to_evaluate: values by path, such as ``{"lr": 0.1, "model/width": 64}``, for the first trials; what
-            they leave open is drawn. They come on top of nothing: they are among the `num_samples`.
+        points_to_evaluate: values for the first trials, which are among the `num_samples`: such as
+            ``{"lr": 0.1, "model": {"width": 64}}``, or by path, ``{"model/width": 64}``. What they leave open is drawn.
+            An option that holds domains is named by its index, ``{"model?": 1}``.
+
+    Raises:
+        ArgumentError: when it is set up, if a point is outside of the space.
+
+    >>> from tunesmith.domains import uniform
+    >>> searcher = VariantSearcher(points_to_evaluate=[{"lr": 0.5}])
+    >>> searcher.setup(Space({"lr": uniform(0, 1)}), None, seed=1, num_samples=2)
+    >>> searcher.ask(0, 1)
+    [{'lr': 0.5}]
     """
 
     eager = True
 
     def __init__(self, points_to_evaluate: Sequence[Mapping[str, Any]] | None = None) -> None:
-        self._points = [dict(point) for point in points_to_evaluate or ()]
+        self._points = list(points_to_evaluate or ())
+        self._first: list[dict[str, Any]] = []
         self._space = Space({})
         self._seed = 0
         self._num_samples = 1
@@ -33,14 +45,11 @@ class VariantSearcher:
     def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
         """Take the problem; needs no objective."""
         self._space, self._seed, self._num_samples = space, seed, num_samples
-        known = {variable.path for variable in space.variables}
-        for point in self._points:
-            for path in point:
-                if path not in known:
-                    raise ArgumentError(
-                        f"points_to_evaluate names {path!r}, which is no variable of the space; these are: "
-                        f"{', '.join(sorted(known))}."
-                    )
+        self._first = [check_point(space, point, f"points_to_evaluate[{i}]") for i, point in enumerate(self._points)]
+
+    def learn(self, past: Past) -> None:
+        """Try the best of an older experiment after the points that were given."""
+        self._first += [observation.values for observation in past.observations[: past.best]]
 
     def total(self) -> int | None:
         """Return the size of the grid times `num_samples`."""
@@ -55,10 +64,8 @@ class VariantSearcher:
         return [self._values(number) for number in range(first, last)]
 
     def _values(self, number: int) -> dict[str, Any]:
-        values = self._space.sample(self._seed, number, number % self._space.grid_size)
-        if number < len(self._points):
-            values |= self._points[number]
-        return values
+        given = self._first[number] if number < len(self._first) else None
+        return self._space.sample(self._seed, number, number % self._space.grid_size, given)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn nothing."""

@@ -199,7 +199,12 @@ class EventStore:
         for seqs, events in self._select("WHERE trial = ? ORDER BY seq", trial):
             yield from zip(seqs, events, strict=True)
 
-    def _select(self, where: str, value: int) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
+    def read_kind(self, kind: type[Event]) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` of one kind, in order. Raises as `read`."""
+        for seqs, events in self._select("WHERE kind = ? ORDER BY seq", kind.__name__.lower()):
+            yield from zip(seqs, events, strict=True)
+
+    def _select(self, where: str, value: int | str) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
         """Yield numbers and events, some at a time."""
         try:
             cursor = self._db.execute(f"SELECT seq, body, {self._crc} FROM events {where}", (value,))

@@ -1,0 +1,86 @@
+"""Starts an experiment warm: with what an older one has found."""
+
+from __future__ import annotations
+
+import os
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tunesmith import codec
+from tunesmith.errors import ArgumentError
+from tunesmith.evolution import fitting
+from tunesmith.objective import Objective
+from tunesmith.results import Results, load
+from tunesmith.searchers.protocol import Observation, Past, Searcher
+from tunesmith.space import Space
+
+
+class WarmStart(msgspec.Struct, frozen=True):
+    """The experiment to learn from: its folder or its `Results`; the `best` of its configurations are tried first.
+
+    >>> WarmStart("~/tunesmith/first", best=3).best
+    3
+    """
+
+    source: str | Path | Results
+    best: int = 5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, (str, os.PathLike, Results)):
+            raise ArgumentError(f"warm_start needs an experiment's folder or its Results, got {self.source!r}.")
+        if isinstance(self.best, bool) or not isinstance(self.best, int) or self.best < 0:
+            raise ArgumentError(f"WarmStart(best=) must be a whole number, 0 or more; got {self.best!r}.")
+
+
+def as_warm_start(given: Any) -> WarmStart | None:
+    """Return what a user passes as ``warm_start=``: a folder, `Results`, or a `WarmStart`."""
+    return given if given is None or isinstance(given, WarmStart) else WarmStart(given)
+
+
+def read_past(warm_start: WarmStart, space: Space, objective: Objective | None) -> dict[str, Any]:
+    """Return, in plain values to be recorded, the observations of the older experiment that lie in `space`.
+
+    Each trial counts with its best value by `objective`. Nothing is unpickled: objects in a configuration are left
+    open. A configuration is left out when one of its values is outside of the space.
+
+    Raises:
+        ArgumentError: there is no objective to tell what is good.
+        StorageError: there is no such experiment.
+    """
+    if objective is None:
+        raise ArgumentError("warm_start= needs to know what is good: give metric= and mode= to run().")
+    source = warm_start.source
+    results = source.refresh() if isinstance(source, Results) else load(source)
+    found: list[tuple[float, dict[str, Any]]] = []
+    for trial in results:
+        score = results.score_of(trial, objective)
+        record = trial._record
+        values = {path: codec.from_plain(value) for path, value in {**record.values, **record.overrides}.items()}
+        inside = fitting(space, record.space, values) if score > -inf else None
+        if inside is not None:
+            found.append((score, inside))
+    found.sort(key=lambda item: -item[0])
+    return {
+        "from": results.name,
+        "best": warm_start.best,
+        "observations": [
+            {"values": codec.to_plain(values), "value": score if objective.mode == "max" else -score}
+            for score, values in found
+        ],
+    }
+
+
+def teach(searcher: Searcher, past: dict[str, Any]) -> None:
+    """Give a searcher what `read_past` has recorded.
+
+    Raises:
+        ArgumentError: it can't learn from an older experiment.
+    """
+    learn = getattr(searcher, "learn", None)
+    if learn is None:
+        raise ArgumentError(f"{type(searcher).__name__} has no learn() and can't be started warm. Drop warm_start=.")
+    observations = tuple(Observation(codec.from_plain(each["values"]), each["value"]) for each in past["observations"])
+    learn(Past(observations, past["best"]))
