@@ -14,8 +14,12 @@ from tunesmith.resources import Allocation, Resources
 from tunesmith.trial import CheckpointRef, Failure
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower, omit_defaults=True):
-    """A fact. The tag is the class's name in lower case."""
+class Event(msgspec.Struct, frozen=True, tag_field="kind", tag=str.lower, omit_defaults=True, gc=False):
+    """A fact. The tag is the class's name in lower case.
+
+    Facts are plain values and hold no cycles, so that the garbage collector need not look at them: it would do so again
+    and again while millions are read.
+    """
 
 
 class TrialEvent(Event, frozen=True):

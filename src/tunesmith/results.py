@@ -198,6 +198,7 @@ class Results:
         """Read the experiment again and return it."""
         self._experiment = experiment = Experiment(max_failures=-1)
         self._best: dict[int, e.Reported] = {}
+        self._scores: dict[int, float] = {}
         objective: Objective | None = None
         changed = False
         with EventStore.open_to_read(self.path / DATABASE) as store:
@@ -233,11 +234,10 @@ class Results:
         if objective is None:
             return
         if type(event) is e.Reported:
-            best = self._best.get(event.trial)
-            if objective.metric in event.metrics and (
-                best is None or _score(objective, event.metrics) > _score(objective, best.metrics)
-            ):
-                self._best[event.trial] = event
+            if objective.metric in event.metrics:
+                score = _score(objective, event.metrics)
+                if event.trial not in self._best or score > self._scores[event.trial]:
+                    self._best[event.trial], self._scores[event.trial] = event, score
         elif type(event) is e.Placed and not event.parked and event.trial in self._best:
             kept = event.checkpoint.iteration if event.checkpoint else 0
             if self._best[event.trial].iteration > kept:  # rolled back: look for it again, later, in the history

@@ -154,9 +154,12 @@ class EventStore:
             seq += 1
         execute = self._db.execute
         try:
-            execute("BEGIN IMMEDIATE")
-            self._db.executemany(_INSERT, rows)
-            execute("COMMIT")
+            if len(rows) == 1:  # the usual case; a statement by itself is a transaction
+                execute(_INSERT, rows[0])
+            else:
+                execute("BEGIN IMMEDIATE")
+                self._db.executemany(_INSERT, rows)
+                execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 execute("ROLLBACK")
