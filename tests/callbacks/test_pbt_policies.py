@@ -117,3 +117,19 @@ def test_what_is_no_policy_is_refused(tmp_path: Path) -> None:
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(ArgumentError, match=message):
             read_policy(tmp_path / "bad.txt")
+
+
+def test_a_clone_that_had_to_be_taken_back_is_not_in_its_policy(tmp_path: Path) -> None:
+    story = Story(tmp_path)
+    for number in (0, 1, 2):
+        story.begin(number, 0.1 * number)
+        story.report(number, 4)
+    story.clone(1, 0, 0.5, 4)
+    story.report(1, 8)
+    told = (tmp_path / "pbt_policy_1.txt").read_text()
+    story.clone(1, 2, 0.7, 8)
+    assert (tmp_path / "pbt_policy_1.txt").read_text() != told
+    story.tell(e.Damaged(1, 3, CheckpointRef("f2/4", 4), "torn"))
+    assert (tmp_path / "pbt_policy_1.txt").read_text() == told
+    story.clone(0, 1, 0.9, 4)  # its donor's configuration is the one of before
+    assert json.loads((tmp_path / "pbt_policy_0.txt").read_text().splitlines()[-1])[4]["x"] == 0.5

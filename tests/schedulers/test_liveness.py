@@ -141,6 +141,7 @@ class Worker:
         self.trial, self.incarnation = order.trial, order.incarnation
         self.iteration = order.iteration
         self.lacks_memory = order.parked and parked is None
+        self.found = None if order.parked else order.checkpoint
         self.begun = self.waits = self.parked = self.saves = False
         self.order: c.WorkerCommand | None = None
 
@@ -290,6 +291,9 @@ class World:
         if not worker.begun:
             worker.begun = True
             return e.Started(*key, 1, "host", "ip")
+        found, worker.found = worker.found, None
+        if found is not None and self.unlucky(0.3):
+            return self.leave(worker, e.Damaged(*key, found, "it is torn"))
         if worker.order is not None:
             return self.end(worker, worker.order)
         if worker.saves:

@@ -34,6 +34,7 @@ class PolicyFiles(Callback):
         self._experiment = Experiment()
         self._configs: dict[int, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
         self._iterations: dict[int, int] = {}
+        self._replaced: dict[int, tuple[str, str]] = {}  # the last clone's checkpoint, and what its file had told
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
         """Remember where the files are to be, and what each trial is at present."""
@@ -53,9 +54,8 @@ class PolicyFiles(Callback):
                     self._iterations[event.trial] = event.checkpoint.iteration if event.checkpoint else 0
                 case e.Changed() if event.overrides is not None:
                     self._configs[event.trial] = (self._configs[event.trial][0], event.overrides)
-                case e.Damaged():  # a clone may be what it was before again
-                    trial = self._experiment.trials[event.trial]
-                    self._configs[event.trial] = (trial.values, trial.overrides)
+                case e.Damaged():
+                    self._go_back(event)
                 case e.Cloned():
                     self._write(event)
                     self._configs[event.trial] = (event.values, event.overrides)
@@ -73,9 +73,19 @@ class PolicyFiles(Callback):
         text = json.dumps(line) + "\n"
         donors = self._file(event.donor)
         before = donors.read_text(encoding="utf-8") if donors.exists() else ""
-        self._file(event.trial).write_text(before + text, encoding="utf-8")
+        own = self._file(event.trial)
+        self._replaced[event.trial] = event.checkpoint.path, own.read_text(encoding="utf-8") if own.exists() else ""
+        own.write_text(before + text, encoding="utf-8")
         with (self._path / "pbt_global.txt").open("a", encoding="utf-8") as file:
             file.write(text)
+
+    def _go_back(self, event: e.Damaged) -> None:
+        """Take the line of a clone back that could not go on from its donor's checkpoint, and is what it was before."""
+        trial = self._experiment.trials[event.trial]
+        self._configs[event.trial] = (trial.values, trial.overrides)
+        path, before = self._replaced.pop(event.trial, ("", ""))
+        if path == event.checkpoint.path:
+            self._file(event.trial).write_text(before, encoding="utf-8")
 
     def _file(self, trial: int) -> Path:
         return self._path / f"pbt_policy_{trial}.txt"

@@ -138,6 +138,8 @@ class Controller:
             self._asked = len(self.experiment.trials)
         elif type(event) is e.Discarded:
             orders.append(c.Discard(event.checkpoint))
+        elif type(event) is e.QuotaExceeded:
+            self._told_of_quota = True
         self._retention.apply(event)
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
@@ -206,6 +208,7 @@ class Controller:
         for number in reversed(self._places.reopen(event.resources)):
             self._settle(self.experiment.trials[number], orders)
         self._asked = len(self.experiment.trials)
+        self._told_of_quota = False
         if self.limits.time_budget_s is not None:
             self._deadline = event.at + self.limits.time_budget_s
             orders.append(c.WakeAt(self._deadline))
@@ -215,7 +218,6 @@ class Controller:
         for discarded in self._retention.review():
             self._decide(discarded, orders)
         if self._retention.is_full and not self._told_of_quota:
-            self._told_of_quota = True
             self._decide(e.QuotaExceeded(self._retention.size, self._retention.keep.quota or 0), orders)
 
     def _config(self, trial: TrialRecord) -> dict[str, Any]:
