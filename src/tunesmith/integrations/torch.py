@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from tunesmith.errors import ArgumentError, MissingPackageError, StorageError
@@ -84,7 +83,7 @@ def load(source: Checkpoint | str | os.PathLike[str] | None, **parts: Any) -> di
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise StorageError(f"There is no {path}: tunesmith.integrations.torch.save has not written it.") from error
-    except (UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged pickle may raise anything
         raise StorageError(
             f"{path} can't be read: it is damaged, or holds more than tensors and plain values ({error!s:.300})."
         ) from error
