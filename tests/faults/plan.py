@@ -100,7 +100,7 @@ def _draw_settings(scheduler: str, random: Random) -> Settings:
         every=random.choice([1, 2, 3, 0] if not scheduler.startswith("pbt") else [1, 2, 2]),
         keep=random.choice([None, 1, 2]),
         park=random.choice([0, 2, 32]),
-        seed=random.randrange(4),
+        seed=random.randrange(3),
         durability=random.choice(["normal", "normal", "full"]),
     )
 

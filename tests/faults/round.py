@@ -115,8 +115,10 @@ class References:
         self._known: dict[Settings, list[Any]] = {}
 
     def of(self, settings: Settings) -> list[Any]:
-        """Return the outcome of an experiment."""
-        settings = msgspec.structs.replace(settings, durability="normal")
+        """Return the outcome of an experiment; how its workers and checkpoints are kept makes no difference to it."""
+        settings = msgspec.structs.replace(settings, durability="normal", reuse_workers=True, keep=None, park=32)
+        if not settings.scheduler.startswith("pbt"):  # where trials go on from each other's checkpoints
+            settings = msgspec.structs.replace(settings, every=3)
         with self._lock:
             lock = self._locks.setdefault(settings, threading.Lock())
         with lock:
