@@ -30,7 +30,7 @@ from tunesmith.core.moves import MOVES
 from tunesmith.core.reopening import reopenings
 from tunesmith.definition import definition, read_created, redefined
 from tunesmith.driver import Driver
-from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, SpaceError, StorageError
+from tunesmith.errors import ArgumentError, ExperimentExistsError, ResourceError, SearchError, SpaceError, StorageError
 from tunesmith.evolution import refit
 from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
@@ -143,6 +143,10 @@ def _drive(
                 asker.tell(order)
         if virtual:
             virtual.set_clock(moment(event))
+    before: list[e.Event] = [created]
+    if controller.experiment.created is not None:
+        before = _before_the_session(plan, controller.experiment, change)
+        _check_room(controller.experiment, before, resources)
     clock = _clock(plan)
     callbacks = _callbacks(plan, controller)
     with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
@@ -156,9 +160,6 @@ def _drive(
             idle_s=None if virtual else _IDLE_S,
             interrupted=interrupts.read,
             discard=CheckpointFolder(folder).discard,
-        )
-        before = (
-            _before_the_session(plan, controller.experiment, change) if controller.experiment.created else [created]
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:
@@ -187,6 +188,17 @@ def _before_the_session(plan: Plan, experiment: Experiment, change: e.Redefined 
         if (trial.status in MOVES[e.Refitted] or trial.number in again) and trial.space != space
     ]
     return [*([] if change is None else [change]), *reopened, *refitted]
+
+
+def _check_room(experiment: Experiment, before: list[e.Event], total: Resources) -> None:
+    """Refuse a machine that is too small for a trial that is to go on: better no session than one that ends it."""
+    again = {event.trial for event in before if isinstance(event, e.Reopened)}
+    for trial in experiment.trials:
+        if trial.resources is not None and (trial.number in again or not trial.status.is_final):
+            try:
+                Pool(total).check(trial.resources)
+            except ResourceError as error:
+                raise ResourceError(f"Trial {trial.number} waits and can't go on here: {error}") from error
 
 
 def _refitted(plan: Plan, experiment: Experiment, trial: TrialRecord) -> e.Refitted:
