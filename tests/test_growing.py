@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -305,6 +307,22 @@ def test_with_fewer_and_with_more_workers_it_goes_on(run: Run) -> None:
         executor = tune.LocalExecutor(cpus=cpus)
         results = run(tune_me, name="e", executor=executor, num_samples=count, resume="auto")
         assert [t.status for t in results] == ["TERMINATED"] * count
+
+
+def test_a_machine_that_is_too_small_for_a_trial_that_waits_ends_none(run: Run) -> None:
+    class LeaveAtOnce(tune.Callback):
+        def on_events(self, events: Any) -> None:
+            if any(isinstance(event, e.Placed) for event in events):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    trainable = tune.with_resources(tune_me, lambda config: {"cpu": config["cpus"]})
+    arguments: dict[str, Any] = {"config": {"x": 1, "cpus": tune.grid_search([1, 3])}, "name": "e", "num_samples": 2}
+    left = run(trainable, executor=tune.LocalExecutor(cpus=3), callbacks=[LeaveAtOnce()], **arguments)
+    assert "PENDING" in [t.status for t in left]
+    with pytest.raises(tune.ResourceError, match=r"Trial 1 waits and can't go on here: .*3"):
+        run(trainable, executor=tune.LocalExecutor(cpus=2), resume=True, **arguments)
+    results = run(trainable, executor=tune.LocalExecutor(cpus=4), resume=True, **arguments)
+    assert [len(t.history) for t in results] == [1] * 4
 
 
 def test_an_experiment_has_no_absolute_path_inside(run: Run, tmp_path: Path) -> None:

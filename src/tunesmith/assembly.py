@@ -31,7 +31,7 @@ from tunesmith.core.moves import MOVES
 from tunesmith.core.reopening import reopenings
 from tunesmith.definition import definition, read_created, redefined
 from tunesmith.driver import Driver
-from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, SpaceError, StorageError
+from tunesmith.errors import ArgumentError, ExperimentExistsError, ResourceError, SearchError, SpaceError, StorageError
 from tunesmith.evolution import refit
 from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
@@ -147,6 +147,10 @@ def _drive(
                 asker.tell(order)
         if virtual:
             virtual.set_clock(moment(event))
+    before: list[e.Event] = [created]
+    if controller.experiment.created is not None:
+        before = _before_the_session(plan, controller.experiment, change)
+        _check_room(controller.experiment, before, resources)
     checkpoints = CheckpointFolder(folder)
     checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
     clock = _clock(plan)
@@ -162,9 +166,6 @@ def _drive(
             idle_s=None if virtual else _IDLE_S,
             interrupted=interrupts.read,
             discard=checkpoints.discard,
-        )
-        before = (
-            _before_the_session(plan, controller.experiment, change) if controller.experiment.created else [created]
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
         try:
@@ -193,6 +194,17 @@ def _before_the_session(plan: Plan, experiment: Experiment, change: e.Redefined 
         if (trial.status in MOVES[e.Refitted] or trial.number in again) and trial.space != space
     ]
     return [*([] if change is None else [change]), *reopened, *refitted]
+
+
+def _check_room(experiment: Experiment, before: list[e.Event], total: Resources) -> None:
+    """Refuse a machine that is too small for a trial that is to go on: better no session than one that ends it."""
+    again = {event.trial for event in before if isinstance(event, e.Reopened)}
+    for trial in experiment.trials:
+        if trial.resources is not None and (trial.number in again or not trial.status.is_final):
+            try:
+                Pool(total).check(trial.resources)
+            except ResourceError as error:
+                raise ResourceError(f"Trial {trial.number} waits and can't go on here: {error}") from error
 
 
 def _refitted(plan: Plan, experiment: Experiment, trial: TrialRecord) -> e.Refitted:

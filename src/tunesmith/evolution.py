@@ -37,8 +37,8 @@ def refit(space: Space, before: Mapping[str, Any], values: Mapping[str, Any], se
     """Return what the values of trial `number`, which belong to the space that `before` describes, become in `space`.
 
     A trial keeps its values, those too that have no place in `space` any more. What `space` has besides is drawn from
-    the trial's own stream. An option that is kept by its index is found again by its description; where it is gone,
-    the choice is drawn anew, with all that belongs to it.
+    the trial's own stream. An option that is kept by its index is found again by what is constant in it; where it is
+    gone, the choice is drawn anew, with all that belongs to it.
     """
     after = space.describe()
     kept: dict[str, Any] = {}
@@ -49,9 +49,9 @@ def refit(space: Space, before: Mapping[str, Any], values: Mapping[str, Any], se
         if not path.endswith(CHOSEN):
             kept[path] = value
             continue
-        old, new = _options(before, path, values), _options(after, path, kept)
-        if old is not None and new is not None and old[value] in new:
-            kept[path] = new.index(old[value])
+        index = _found_again(_options(before, path, values), value, _options(after, path, kept))
+        if index is not None:
+            kept[path] = index
         else:
             gone.append(path.removesuffix(CHOSEN))
     return kept | space.sample(seed, number, number % space.grid_size, kept)
@@ -74,15 +74,15 @@ def fitting(space: Space, before: Mapping[str, Any], values: Mapping[str, Any]) 
                 return None
             kept[path] = values[path]
         elif (index := values.get(path + CHOSEN)) is not None:
-            old, new = _options(before, path, values), _options(after, path, kept)
-            if old is None or new is None or old[index] not in new:
+            now = _found_again(_options(before, path, values), index, _options(after, path, kept))
+            if now is None:
                 return None
-            kept[path + CHOSEN] = new.index(old[index])
+            kept[path + CHOSEN] = now
     return kept or None
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node and set(node) not in _BRANCHES:
+    if isinstance(node, Mapping) and node and not _is_branch(node):
         for key, child in node.items():
             yield from _leaves(child, f"{path}/{join((key,))}" if path else join((key,)))
     elif path:
@@ -90,15 +90,39 @@ def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(node: Any) -> str:
-    text = node if isinstance(node, str) and _DRAWN.fullmatch(node) else repr(node)
+    text = node if isinstance(node, str) and _is_drawn(node) else repr(node)
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _found_again(old: list[Any] | None, index: int, new: list[Any] | None) -> int | None:
+    """Return where the option that was at `index` is now; one in which only domains have changed is the same."""
+    if old is None or new is None:
+        return None
+    if old[index] in new:
+        return new.index(old[index])
+    return next((i for i, option in enumerate(new) if _is_alike(old[index], option)), None)
+
+
+def _is_alike(old: Any, new: Any) -> bool:
+    one, other = dict(_leaves(old, "option")), dict(_leaves(new, "option"))
+    return one.keys() == other.keys() and all(
+        one[path] == other[path] or (_is_drawn(one[path]) and _is_drawn(other[path])) for path in one
+    )
+
+
+def _is_drawn(node: Any) -> bool:
+    return _DRAWN.fullmatch(node) is not None if isinstance(node, str) else _is_branch(node)
+
+
+def _is_branch(node: Any) -> bool:
+    return isinstance(node, Mapping) and set(node) in _BRANCHES
 
 
 def _options(node: Any, path: str, values: Mapping[str, Any]) -> list[Any] | None:
     """Return the options at `path` in a description; the way leads through the options that `values` chose."""
     here = ""
     for part in [*split(path), None]:
-        while part is not None and isinstance(node, Mapping) and set(node) in _BRANCHES:
+        while part is not None and _is_branch(node):
             index = values.get(here + CHOSEN)
             if index is None:
                 return None
@@ -110,7 +134,7 @@ def _options(node: Any, path: str, values: Mapping[str, Any]) -> list[Any] | Non
             node = node[int(part)] if isinstance(node, list) else node[part]
         except (KeyError, IndexError, ValueError, TypeError):
             return None
-    if isinstance(node, Mapping) and set(node) in _BRANCHES:
+    if _is_branch(node):
         found: list[Any] = next(iter(node.values()))
         return found
     return None
