@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"schedulers", "searchers", "stoppers"},
     {
         "codec", "commands", "dependencies", "domains", "errors", "events", "naming", "objective", "paths", "readable",
-        "resources", "result", "space", "streams", "trial", "version",
+        "resources", "result", "retrying", "space", "streams", "trial", "version",
     },
 ]  # fmt: skip
 SIBLINGS = [

@@ -24,7 +24,8 @@ from tunesmith.callbacks.pbt_policies import PolicyFiles
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
+from tunesmith.core.limits import Limits
 from tunesmith.driver import Driver
 from tunesmith.errors import ArgumentError, ExperimentExistsError, SearchError, StorageError
 from tunesmith.executors.protocol import Executor
@@ -32,6 +33,7 @@ from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
 from tunesmith.results import Results
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
@@ -69,6 +71,7 @@ class Plan(msgspec.Struct):
     executor: Executor
     reuse_workers: bool
     limits: Limits
+    policy: FailurePolicy
     checkpoint_freq: int
     checkpoint_at_end: bool
     callbacks: list[Callback]
@@ -144,7 +147,7 @@ def _drive(
             interrupted=interrupts.read,
             discard=CheckpointFolder(folder).discard,
         )
-        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
+        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources, plan.policy)
         try:
             driver.run([opened] if controller.experiment.created else [created, opened], folder, total)
         finally:
@@ -154,7 +157,11 @@ def _drive(
 
 
 def _clock(plan: Plan) -> Callable[[], float]:
-    return plan.executor.clock if isinstance(plan.executor, VirtualTime) else time.time
+    """Return the time since the epoch; the world's is read once, so that nobody's setting of a clock ends a trial."""
+    if isinstance(plan.executor, VirtualTime):
+        return plan.executor.clock
+    epoch = time.time() - time.monotonic()
+    return lambda: epoch + time.monotonic()
 
 
 @contextmanager
@@ -297,7 +304,7 @@ def _new(plan: Plan, folder: Path) -> e.Created:
         settings={
             "trainable": plan.trainable_name,
             "num_samples": plan.num_samples,
-            "max_failures": plan.limits.max_failures,
+            "max_failures": plan.policy.max_failures,
             "space": plan.space.describe(),
             "fingerprint": plan.space.fingerprint(),
         },

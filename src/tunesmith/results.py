@@ -188,13 +188,12 @@ class Results:
 
     def refresh(self) -> Results:
         """Read the experiment again and return it."""
-        self._experiment = experiment = Experiment(max_failures=-1)
+        self._experiment = experiment = Experiment()
         self._best: dict[int, e.Reported] = {}
         objective: Objective | None = None
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for _, event in store.read():
                 if isinstance(event, e.Created):
-                    experiment.max_failures = event.settings.get("max_failures", 0)
                     readable = partial(readable_config, event.settings.get("space", {}))
                     self._configure = self._given_configure or readable
                     if event.metric is not None:

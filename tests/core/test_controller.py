@@ -8,10 +8,12 @@ import pytest
 
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
+from tunesmith.core.limits import Limits
 from tunesmith.errors import IllegalMoveError
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.protocol import CONTINUE, Decision, View
 from tunesmith.stoppers.rules import make_stopper
@@ -41,7 +43,9 @@ def started(trial: int, incarnation: int = 1) -> e.Started:
     return e.Started(trial, incarnation, 42, "host", "127.0.0.1")
 
 
-def make(cpus: float = 2, *, stop: object = None, scheduler: Any = None, **limits: Any) -> Controller:
+def make(
+    cpus: float = 2, *, stop: object = None, scheduler: Any = None, policy: FailurePolicy | None = None, **limits: Any
+) -> Controller:
     controller = Controller(
         objective=Objective("loss", "min"),
         scheduler=scheduler or FIFOScheduler(),
@@ -49,7 +53,7 @@ def make(cpus: float = 2, *, stop: object = None, scheduler: Any = None, **limit
         configure=configure,
         limits=Limits(**({"max_trials": 3} | limits)),
     )
-    controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=cpus)))
+    controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=cpus), policy))
     return controller
 
 
@@ -189,7 +193,7 @@ def test_nan_and_infinity_are_values_that_never_win(value: float) -> None:
 
 
 def test_a_failed_trial_is_tried_again_from_its_last_checkpoint_and_its_later_reports_are_rolled_back() -> None:
-    controller = running(make(max_failures=1))
+    controller = running(make(policy=FailurePolicy(max_failures=1)))
     checkpoint = CheckpointRef("folder0/checkpoint_000002", 2, time_total_s=2.0)
     controller.step(reported(0, 1))
     controller.step(reported(0, 2, loss=0.5, checkpoint=checkpoint))
@@ -204,7 +208,7 @@ def test_a_failed_trial_is_tried_again_from_its_last_checkpoint_and_its_later_re
 
 
 def test_messages_of_an_earlier_incarnation_and_double_deliveries_are_stale() -> None:
-    controller = running(make(max_failures=1))
+    controller = running(make(policy=FailurePolicy(max_failures=1)))
     controller.step(reported(0, 1))
     stale = controller.experiment.is_stale
     assert stale(reported(0, 1))

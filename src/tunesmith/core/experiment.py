@@ -8,6 +8,7 @@ from tunesmith import events as e
 from tunesmith.core.moves import MOVES
 from tunesmith.errors import IllegalMoveError
 from tunesmith.resources import Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.trial import CheckpointRef, Failure, Status
 
 _STAYING = frozenset({"continue", "save", "hold"})  # what leaves a trial running
@@ -20,6 +21,8 @@ class TrialRecord:
     `iteration` and `time_total_s` count the work that stands: a rollback to a checkpoint lowers them.
     `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
+    `failures_in_a_row` counts those of any kind since the trial got further than ever before, to iteration `farthest`;
+    `retry_at` is the moment before which it is not tried again, 0 when it need not wait.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
     both as recorded. `first_name` is its name before any of that. `parked`: it is paused and its worker keeps its state
     in memory, until it goes on or has ended. `saving`, `held`: its worker was told to save and has not answered yet; it
@@ -31,6 +34,8 @@ class TrialRecord:
         "failing",
         "failure",
         "failures",
+        "failures_in_a_row",
+        "farthest",
         "first_name",
         "folder",
         "given_up",
@@ -44,6 +49,7 @@ class TrialRecord:
         "parked",
         "reason",
         "resources",
+        "retry_at",
         "saving",
         "started",
         "status",
@@ -62,7 +68,8 @@ class TrialRecord:
         self.resources: Resources | None = made.resources
         self.status = Status.PENDING
         self.incarnation = 0
-        self.failures = 0
+        self.failures = self.failures_in_a_row = self.farthest = 0
+        self.retry_at = 0.0
         self.failing = self.given_up = self.parked = self.saving = self.held = False
         self.failure: Failure | None = None
         self.reason = ""
@@ -76,11 +83,12 @@ class TrialRecord:
 class Experiment:
     """The fold. `apply` is the only mutator; it either makes the whole move or raises and changes nothing.
 
-    `max_failures` is how many failures of a trial are forgiven; -1 forgives all of them.
+    What becomes of trials that fail is decided by `policy`, that of the session in which they did; the one given holds
+    until the record has its own.
     """
 
-    def __init__(self, max_failures: int = 0) -> None:
-        self.max_failures = max_failures
+    def __init__(self, policy: FailurePolicy | None = None) -> None:
+        self.policy = policy or FailurePolicy()
         self.created: e.Created | None = None
         self.session: e.SessionOpened | None = None
         self.closed: e.SessionClosed | None = None
@@ -102,7 +110,7 @@ class Experiment:
         if type(event) is e.Reported:
             return event.iteration <= trial.iteration or trial.parked or trial.given_up
         if type(event) is e.Saved:
-            return not trial.saving
+            return not trial.saving or event.checkpoint.iteration < trial.iteration
         if trial.parked and trial.status is Status.PAUSED:
             return type(event) not in (e.Released, e.Lost)
         return type(event) is e.Started and trial.started is not None and trial.started.incarnation == trial.incarnation
@@ -134,11 +142,14 @@ class Experiment:
                 self.counts[Status.PENDING] += 1
             case e.SessionOpened():
                 self.session, self.closed, self.stop = event, None, None
+                self.policy = event.policy or self.policy
                 for trial in self.trials:
                     if trial.status.is_live or trial.parked:
                         self._session_lost(trial)
             case e.Created():
                 self.created = event
+                # All that old records have of a policy.
+                self.policy = FailurePolicy(event.settings.get("max_failures", self.policy.max_failures))
             case e.Exhausted():
                 self.exhausted = event
             case e.SearchFailed():
@@ -172,6 +183,9 @@ class Experiment:
         trial.iteration = event.iteration
         trial.time_total_s = event.time_total_s
         trial.saving = trial.held = False
+        if event.iteration > trial.farthest:
+            trial.farthest = event.iteration
+            trial.failures_in_a_row = 0
         if event.checkpoint is not None:
             trial.checkpoint = event.checkpoint
 
@@ -194,6 +208,7 @@ class Experiment:
             case e.Placed():
                 trial.incarnation = event.incarnation
                 trial.reason = ""
+                trial.retry_at = 0.0
                 trial.checkpoint = event.checkpoint
                 trial.given_up = trial.parked = trial.saving = trial.held = False
                 if not event.parked:
@@ -212,7 +227,7 @@ class Experiment:
                 self._left(trial, event, targets[0])
                 return Status.ERROR if trial.failing else targets[0]
             case e.Failed() | e.Lost():
-                return self._failed(trial, event.failure, targets)
+                return self._failed(trial, event, targets)
         return targets[0]
 
     def _left(self, trial: TrialRecord, event: e.Completed | e.Stopped | e.Paused | e.Released, target: Status) -> None:
@@ -229,6 +244,7 @@ class Experiment:
         trial.reason, trial.checkpoint = event.reason, event.checkpoint
         trial.given_up, trial.parked, trial.saving, trial.held = trial.status.is_live, False, False, False
         trial.iteration, trial.time_total_s = event.checkpoint.iteration, event.checkpoint.time_total_s
+        trial.farthest = trial.iteration
         if trial.last is not None and trial.last.iteration > trial.iteration:
             trial.last = None
 
@@ -260,7 +276,8 @@ class Experiment:
             return Status.STOPPING
         return Status.ERROR if trial.failing else Status.TERMINATED
 
-    def _failed(self, trial: TrialRecord, failure: Failure, targets: tuple[Status, ...]) -> Status:
+    def _failed(self, trial: TrialRecord, event: e.Failed | e.Lost, targets: tuple[Status, ...]) -> Status:
+        failure, policy = event.failure, self.policy
         trial.saving = trial.held = False
         if trial.status is Status.PAUSED or (failure.kind == "parked" and Status.PENDING in targets):
             # What it kept in memory is gone, through no fault of its own.
@@ -275,10 +292,13 @@ class Experiment:
             self._roll_back(trial)
             return Status.PENDING
         trial.failure = failure
-        trial.failures += 1
-        forgiven = self.max_failures < 0 or trial.failures <= self.max_failures
-        if forgiven and Status.PENDING in targets:
+        trial.failures_in_a_row += 1
+        charged = policy.charges(failure, failures_in_a_row=trial.failures_in_a_row)
+        trial.failures += charged
+        if Status.PENDING in targets and (not charged or policy.allows(failure, failures=trial.failures)):
             self._roll_back(trial)
+            pause_s = policy.pause_s(failures_in_a_row=trial.failures_in_a_row)
+            trial.retry_at = event.at + pause_s if pause_s else 0.0
             return Status.PENDING
         return Status.ERROR
 

@@ -126,7 +126,8 @@ class CheckpointShelf:
     Args:
         experiment: the experiment's folder, absolute.
         folder: the trial's folder, relative to it.
-        incarnation: the trial's start; tells apart two checkpoints of the same iteration.
+        incarnation: the trial's start; names hold it, so that a worker that was given up, and is not dead, can never
+            write where its successor does.
     """
 
     __slots__ = ("_experiment", "_folder", "_incarnation")
@@ -208,12 +209,12 @@ class CheckpointShelf:
         return Checkpoint(path)
 
     def _free_name(self, aside: Path, iteration: int) -> Path:
-        target = aside.with_name(f"checkpoint_{iteration:06d}")
-        # A trial that went back may pass the same iteration again; the older directory may still be in use.
-        attempt = self._incarnation
-        while target.exists():
-            target = aside.with_name(f"checkpoint_{iteration:06d}.{attempt}")
+        start = "" if self._incarnation == 1 else f".{self._incarnation}"
+        target = aside.with_name(f"checkpoint_{iteration:06d}{start}")
+        attempt = 1
+        while target.exists():  # it has saved this iteration before, and that directory may still be in use
             attempt += 1
+            target = aside.with_name(f"checkpoint_{iteration:06d}{start}-{attempt}")
         return target
 
 
