@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -313,17 +314,10 @@ def test_what_was_answered_before_the_driver_was_killed_is_on_disk(tmp_path: Pat
     script.write_text(REPORTING)
     command = [sys.executable, str(script), str(tmp_path)]
     for after in (40, 700, 1300):
-        driver = subprocess.Popen(command)
-
-        def told() -> list[int]:
-            return [len(file.read_text().split()) for file in sorted(tmp_path.glob("told-*"))]
-
-        wait_for(lambda after=after: sum(told()) >= after or driver.poll() is not None)  # type: ignore[misc]
-        driver.kill()
-        driver.wait()
+        kill_while_it_works(command, tmp_path, after)
         recorded = {(r.trial, r.iteration) for r in read_reports(tmp_path / "run")}
         pids = {ev.pid for ev in read_events(tmp_path / "run") if isinstance(ev, e.Started)}
-        wait_for(lambda pids=pids: not any(map(alive, pids)))  # type: ignore[misc]
+        wait_for(partial(none_is_alive, pids))
         for number in range(6):
             file = tmp_path / f"told-{number}"
             acknowledged = {(number, int(step)) for step in file.read_text().split()} if file.exists() else set()
@@ -332,6 +326,23 @@ def test_what_was_answered_before_the_driver_was_killed_is_on_disk(tmp_path: Pat
     for trial in tune.load(tmp_path / "run"):
         assert trial.status == "TERMINATED"
         assert [r["loss"] for r in trial.history] == [trial.config["x"] + step for step in range(1, 401)]
+
+
+def kill_while_it_works(command: list[str], place: Path, after: int) -> None:
+    """Kill a driver when its trials have noted so many answers."""
+    driver = subprocess.Popen(command)
+
+    def has_come_far() -> bool:
+        noted = sum(len(file.read_text().split()) for file in place.glob("told-*"))
+        return noted >= after or driver.poll() is not None
+
+    wait_for(has_come_far)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+
+
+def none_is_alive(pids: set[int]) -> bool:
+    return not any(map(alive, pids))
 
 
 def read_events(path: Path) -> list[e.Event]:
