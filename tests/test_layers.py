@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"schedulers", "searchers", "stoppers"},
     {
         "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective", "paths",
-        "points", "readable", "resources", "result", "space", "streams", "trial", "version",
+        "points", "readable", "resources", "result", "retrying", "space", "streams", "trial", "version",
     },
 ]  # fmt: skip
 SIBLINGS = [

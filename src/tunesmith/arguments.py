@@ -16,6 +16,7 @@ from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
 from tunesmith.executors.protocol import Executor
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
+from tunesmith.retrying import FailurePolicy, type_name
 from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
 
@@ -59,6 +60,35 @@ def check_seconds(name: str, value: float | timedelta | None) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not isfinite(seconds) or seconds <= 0:
         raise ArgumentError(f"{name} must be a positive number of seconds or a timedelta; got {value!r}.")
     return float(seconds)
+
+
+def check_policy(max_failures: Any, retry_on: Any, retry_pause_s: Any) -> FailurePolicy:
+    """Return what becomes of trials that fail."""
+    forgiven = check_count("max_failures", max_failures, least=0, infinite=True) or 0
+    pause_s = 0.0 if retry_pause_s == 0 else check_seconds("retry_pause_s", retry_pause_s)
+    if pause_s is None:
+        raise ArgumentError("retry_pause_s must be a number of seconds; 0 tries again at once. Got None.")
+    if retry_on is None:
+        return FailurePolicy(forgiven, None, pause_s)
+    if forgiven == 0:
+        raise ArgumentError(
+            f"retry_on={retry_on!r} says which failures are tried again, and max_failures=0 that none is. "
+            "Give max_failures=, too."
+        )
+    given = [retry_on] if isinstance(retry_on, (str, type)) else retry_on
+    names = [_failure_name(each) for each in given] if isinstance(given, Iterable) else []
+    if not names or None in names:
+        raise ArgumentError(
+            f"retry_on must have types of exceptions, their names, or kinds of failures such as 'memory'; got "
+            f"{retry_on!r}."
+        )
+    return FailurePolicy(forgiven, tuple(name for name in names if name), pause_s)
+
+
+def _failure_name(given: Any) -> str | None:
+    if isinstance(given, type) and issubclass(given, BaseException):
+        return type_name(given)
+    return given if isinstance(given, str) and given else None
 
 
 def check_one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:

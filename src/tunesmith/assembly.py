@@ -25,8 +25,9 @@ from tunesmith.callbacks.protocol import Callback
 from tunesmith.callbacks.tracebacks import TracebackFiles
 from tunesmith.checkpoints.folder import CheckpointFolder, Standing
 from tunesmith.clock import SteadyClock, uptime
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
 from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.limits import Limits
 from tunesmith.core.moves import MOVES
 from tunesmith.core.reopening import reopenings
 from tunesmith.definition import definition, read_created, redefined
@@ -38,6 +39,7 @@ from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
 from tunesmith.results import Results
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
@@ -77,6 +79,7 @@ class Plan(msgspec.Struct):
     executor: Executor
     reuse_workers: bool
     limits: Limits
+    policy: FailurePolicy
     checkpoint_freq: int
     checkpoint_at_end: bool
     callbacks: list[Callback]
@@ -167,7 +170,7 @@ def _drive(
             interrupted=interrupts.read,
             discard=checkpoints.discard,
         )
-        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources)
+        opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources, plan.policy)
         try:
             driver.run([*before, opened], folder, total, past=store)
         finally:
@@ -369,7 +372,7 @@ def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
         settings={
             "trainable": plan.trainable_name,
             "num_samples": plan.num_samples,
-            "max_failures": plan.limits.max_failures,
+            "max_failures": plan.policy.max_failures,
             **now,
             **past,
         },

@@ -8,7 +8,7 @@ import msgspec
 
 from tunesmith.events import Event
 from tunesmith.resources import Allocation
-from tunesmith.trial import CheckpointRef
+from tunesmith.trial import CheckpointRef, Failure
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -100,6 +100,15 @@ class Release(WorkerCommand, frozen=True):
     """Save the state of a parked trial and let its worker go; by force, without saving, after `grace_s` seconds."""
 
     grace_s: float = 30.0
+
+
+class Kill(WorkerCommand, frozen=True):
+    """End the worker by force, at once where that is possible; the answer is a Lost with this `failure`.
+
+    Whatever else the worker has told before it was killed comes first, and counts.
+    """
+
+    failure: Failure
 
 
 class Discard(Command, frozen=True):

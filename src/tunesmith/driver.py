@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.asking import Asker
@@ -17,6 +19,9 @@ from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.controller import Controller
 from tunesmith.executors.protocol import Executor
 from tunesmith.trial import CheckpointRef
+
+# A worker's beginning and its end: the driver notes when it learnt of them. Reports have a time of their own.
+_TIMED = frozenset({e.Started, e.Completed, e.Stopped, e.Paused, e.Released, e.Failed, e.Lost})
 
 
 class Store(Protocol):
@@ -31,7 +36,7 @@ class Driver:
     """Waits for events, steps the core, writes events and decisions down, and only then obeys the commands.
 
     Args:
-        clock: seconds since the epoch.
+        clock: seconds since the epoch; one that never jumps, or trials would be given up that are well.
         idle_s: how long nothing may arrive before the callbacks are given a moment; None for ever.
         interrupted: returns why the user wants to leave, or None; checked once in every round.
         discard: deletes a checkpoint.
@@ -99,7 +104,7 @@ class Driver:
         if self._alarms:
             left = max(0.0, min(self._alarms) - self._clock())
             wait = left if wait is None else min(wait, left)
-        events: list[e.Event] = list(self._executor.poll(wait))
+        events: list[e.Event] = [self._timed(event) for event in self._executor.poll(wait)]
         events += self._asker.collect()
         if self._alarms and min(self._alarms) <= (now := self._clock()):
             self._alarms = [at for at in self._alarms if at > now]
@@ -108,6 +113,9 @@ class Driver:
         if reason is not None and self._controller.experiment.stop is None:
             events.append(e.StopRequested(reason, self._clock(), resumable=True))
         return events
+
+    def _timed(self, event: e.Event) -> e.Event:
+        return msgspec.structs.replace(event, at=self._clock()) if type(event) in _TIMED else event
 
     def _round(self, events: Sequence[e.Event]) -> None:
         controller = self._controller

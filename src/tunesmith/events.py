@@ -1,7 +1,8 @@
 """The facts of an experiment. Its state is the fold of these, in order, and of nothing else.
 
 `trial` is the trial's number, from 0; `incarnation` counts the trial's starts, from 1, and tells a worker that was
-given up for dead from its successor. `at` and `timestamp` are seconds since the epoch, read by the shell.
+given up for dead from its successor. `at` and `timestamp` are seconds since the epoch, read by the shell: `at` by the
+driver, when it learnt of the fact (0 in old records), and `timestamp` by the worker.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.trial import CheckpointRef, Failure
 
 
@@ -51,13 +53,17 @@ class Created(Event, frozen=True):
 
 
 class SessionOpened(Event, frozen=True):
-    """A driver took the experiment over, the first one or a later one that resumes. No worker of before is left."""
+    """A driver took the experiment over, the first one or a later one that resumes. No worker of before is left.
+
+    `policy` says what becomes of trials that fail from here on; None, in old records, leaves it as it was.
+    """
 
     session: int
     pid: int
     hostname: str
     at: float
     resources: Resources
+    policy: FailurePolicy | None = None
 
 
 class Redefined(Event, frozen=True):
@@ -214,6 +220,7 @@ class Started(WorkerEvent, frozen=True):
     pid: int
     hostname: str
     node_ip: str
+    at: float = 0.0
 
 
 class Reported(WorkerEvent, frozen=True):
@@ -252,12 +259,14 @@ class Completed(WorkerEvent, frozen=True):
     """The trainable came to its own end. `checkpoint` is one taken at the end, after the last report."""
 
     checkpoint: CheckpointRef | None = None
+    at: float = 0.0
 
 
 class Stopped(WorkerEvent, frozen=True):
     """The worker obeyed a Stop."""
 
     checkpoint: CheckpointRef | None = None
+    at: float = 0.0
 
 
 class Paused(WorkerEvent, frozen=True):
@@ -265,12 +274,14 @@ class Paused(WorkerEvent, frozen=True):
 
     checkpoint: CheckpointRef | None = None
     parked: bool = False
+    at: float = 0.0
 
 
 class Released(WorkerEvent, frozen=True):
     """The worker of a parked trial has left. What `checkpoint` does not hold of its state is lost."""
 
     checkpoint: CheckpointRef | None = None
+    at: float = 0.0
 
 
 class Saved(WorkerEvent, frozen=True):
@@ -294,12 +305,14 @@ class Failed(WorkerEvent, frozen=True):
     """The trainable failed."""
 
     failure: Failure
+    at: float = 0.0
 
 
 class Lost(WorkerEvent, frozen=True):
     """The worker's process is gone without a word of its own."""
 
     failure: Failure
+    at: float = 0.0
 
 
 AnyEvent: TypeAlias = (

@@ -82,7 +82,6 @@ class Recording:
             if created is None:
                 raise StorageError(f"The experiment at {folder} has not begun yet: there is nothing to replay.")
             recording = cls(created)
-            experiment.max_failures = created.settings.get("max_failures", 0)
             for event in stored:
                 recording._add(event, experiment)
         for record, trial in zip(experiment.trials, recording.trials, strict=True):

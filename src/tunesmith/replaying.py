@@ -16,7 +16,7 @@ from tunesmith import codec
 from tunesmith.assembly import Plan, execute
 from tunesmith.commands import Start
 from tunesmith.console.words import counted, duration, number
-from tunesmith.core.controller import Limits
+from tunesmith.core.limits import Limits
 from tunesmith.errors import ArgumentError, TrialError
 from tunesmith.executors.curves import Curve, Step
 from tunesmith.executors.simulated import SimulatedExecutor
@@ -25,6 +25,7 @@ from tunesmith.readable import readable_config
 from tunesmith.recording import Effort, RecordedTrial, Recording
 from tunesmith.resources import Resources
 from tunesmith.results import Results
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
@@ -161,6 +162,7 @@ def replay(
             executor=executor,
             reuse_workers=False,
             limits=Limits(),
+            policy=FailurePolicy(),
             checkpoint_freq=0,
             checkpoint_at_end=False,
             callbacks=[],

@@ -196,15 +196,13 @@ class Results:
 
     def refresh(self) -> Results:
         """Read the experiment again and return it."""
-        self._experiment = experiment = Experiment(max_failures=-1)
+        self._experiment = experiment = Experiment()
         self._best: dict[int, e.Reported] = {}
         self._scores: dict[int, float] = {}
         objective: Objective | None = None
         changed = False
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for event, _ in store.fold(experiment.apply):
-                if type(event) is e.Created:
-                    experiment.max_failures = event.settings.get("max_failures", 0)
                 if isinstance(event, (e.Created, e.Redefined)) and event.metric is not None:
                     objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
                 changed = changed or isinstance(event, e.Redefined)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tunesmith import arguments as check
 from tunesmith.assembly import Plan, execute
 from tunesmith.callbacks.protocol import Callback
-from tunesmith.core.controller import Limits
+from tunesmith.core.limits import Limits
 from tunesmith.core.reopening import WISHES
 from tunesmith.definition import CHANGEABLE
 from tunesmith.executors.protocol import Executor
@@ -49,6 +49,12 @@ def run(
     max_concurrent_trials: int | None = None,
     time_budget_s: float | timedelta | None = None,
     max_failures: int = 0,
+    retry_on: type[BaseException] | str | Sequence[type[BaseException] | str] | None = None,
+    retry_pause_s: float = 1.0,
+    fail_fast: bool = False,
+    trial_timeout_s: float | timedelta | None = None,
+    heartbeat_timeout_s: float | timedelta | None = None,
+    on_nan: Literal["worst", "fail", "stop"] = "worst",
     checkpoint_freq: int = 0,
     checkpoint_at_end: bool = False,
     keep_checkpoints_num: int | None = None,
@@ -99,7 +105,18 @@ def run(
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
         max_concurrent_trials: as many trials at once at most; by default what the resources allow.
         time_budget_s: seconds after which what runs is stopped and nothing more is started.
-        max_failures: how many times a trial is tried again, from its last checkpoint; -1 for ever.
+        max_failures: how many failures of a trial are forgiven: it is tried again, from its last checkpoint; -1 for
+            ever. Losing a worker to the machine (preempted, lost) does not count, unless it does so again and again.
+        retry_on: which failures are tried again: types of exceptions, or their names, or kinds of failures such as
+            ``"memory"``; by default all of them. Others fail the trial at once.
+        retry_pause_s: seconds before a trial is tried again; doubled each time that it got no further, up to 300.
+        fail_fast: end the run with the first trial that has failed for good; the others are saved, for `resume`.
+        trial_timeout_s: seconds for which a trial may hold a worker, in all of its starts together. Then it is ended
+            by force and has failed; what it reported stands.
+        heartbeat_timeout_s: seconds after which a trial that runs and does not report is given up. Its worker is
+            killed, and that counts as a failure. Longer than any step, the setup before the first one included.
+        on_nan: what becomes of a trial that reports a metric that is not finite: with ``"worst"`` it goes on, and that
+            value never wins; with ``"fail"`` it has failed, with ``"stop"`` it has ended, with its results so far.
         checkpoint_freq: for class trainables, save every so many iterations; 0 never.
         checkpoint_at_end: for class trainables, save when the trial ends.
         keep_checkpoints_num: how many of the last checkpoints of each trial are kept; None keeps all, or the last one
@@ -158,7 +175,10 @@ def run(
         limits=Limits(
             max_concurrent=check.check_count("max_concurrent_trials", max_concurrent_trials, least=1, none="no limit"),
             time_budget_s=check.check_seconds("time_budget_s", time_budget_s),
-            max_failures=check.check_count("max_failures", max_failures, least=0, infinite=True) or 0,
+            trial_timeout_s=check.check_seconds("trial_timeout_s", trial_timeout_s),
+            heartbeat_timeout_s=check.check_seconds("heartbeat_timeout_s", heartbeat_timeout_s),
+            fail_fast=bool(fail_fast),
+            on_nan=check.check_one_of("on_nan", on_nan, ("worst", "fail", "stop")),
             keep_checkpoints=check.check_keeping(
                 keep_checkpoints_num,
                 keep_best_checkpoints_num,
@@ -167,6 +187,7 @@ def run(
                 check.check_objective(metric, mode),
             ),
         ),
+        policy=check.check_policy(max_failures, retry_on, retry_pause_s),
         checkpoint_freq=check.check_count("checkpoint_freq", checkpoint_freq, least=0) or 0,
         checkpoint_at_end=bool(checkpoint_at_end),
         callbacks=check.check_callbacks(callbacks),

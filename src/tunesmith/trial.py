@@ -57,11 +57,15 @@ class Failure(msgspec.Struct, frozen=True):
     """Why a trial failed.
 
     `kind` is one of ``error`` (the trainable raised), ``exit`` (it ended its process), ``killed`` (a signal),
-    ``memory`` (killed by the kernel for memory), ``lost`` (its worker went away with the machine), ``parked`` (the
-    worker that kept its state in memory is gone: not charged to the trial), ``metric`` (what it reported can't be
-    used), ``start`` (it never started).
+    ``memory`` (killed by the kernel for memory), ``preempted`` (told by SIGTERM to leave), ``lost`` (its worker went
+    away with the machine), ``parked`` (the worker that kept its state in memory is gone), ``metric`` (what it reported
+    can't be used), ``start`` (it never started), ``timeout`` (its time was used up), ``silent`` (nothing was heard of
+    it for too long). ``preempted``, ``lost`` and ``parked`` are not charged to the trial.
+
+    `types` are the names of the exception's class and of those that it extends, with their modules unless built in.
     """
 
     kind: str
     message: str
     traceback: str = ""
+    types: tuple[str, ...] = ()

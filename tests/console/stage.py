@@ -21,6 +21,7 @@ from tunesmith.console import Console
 from tunesmith.core.experiment import Experiment
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.trial import CheckpointRef, Failure
 
 PATH = Path("/runs/digits")
@@ -46,7 +47,7 @@ class Stage:
         self.stream = io.StringIO() if stream is None else stream
         self.now = 1000.0
         self.path, self.total = path, total
-        self.experiment = Experiment(max_failures)
+        self.experiment = Experiment(FailurePolicy(max_failures))
         self.console = Console(objective, verbose, self.stream, lambda: self.now, is_terminal=bool(size), size=size)
         if start:
             self.start()

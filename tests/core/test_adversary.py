@@ -5,23 +5,26 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
+from tunesmith.core.limits import Limits
 from tunesmith.core.retention import Keep
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.protocol import CONTINUE, Change, Decision, Exploit, View
 from tunesmith.stoppers.rules import make_stopper
 from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure, Status
 
-FAILURE = Failure("error", "boom")
+FAILURES = [*[Failure("error", "boom")] * 4, Failure("lost", "gone"), Failure("preempted", "SIGTERM")]
 
 
 class Moody(FIFOScheduler):
@@ -62,6 +65,8 @@ class World:
         self.orders: list[c.Command] = []
         self.sent: list[e.Event] = []
         self.finished = False
+        self.now = 1.0
+        self.alarms: set[float] = set()
         self.discarded: set[str] = set()
         self.damaged: set[str] = set()
 
@@ -111,13 +116,17 @@ class World:
             }  # fmt: skip
         elif isinstance(order, c.Finish):
             self.finished = True
+        elif isinstance(order, c.WakeAt):
+            self.alarms.add(order.at)
         elif isinstance(order, c.WorkerCommand):
             worker = self.workers.get((order.trial, order.incarnation))
             if worker is not None:
                 self.tell(worker, order)
 
     def tell(self, worker: dict[str, Any], order: c.WorkerCommand) -> None:
-        if isinstance(order, c.Continue):
+        if isinstance(order, c.Kill):
+            worker["killed"] = order.failure
+        elif isinstance(order, c.Continue):
             worker["waits"], worker["saves"] = False, order.save
         elif isinstance(order, c.Pause) and order.keep == "park" and worker["waits"] and self.rng.random() < 0.7:
             worker["parks"] = True
@@ -128,7 +137,22 @@ class World:
     def act(self, key: tuple[int, int]) -> e.Event:
         """Let one worker do its next thing."""
         worker = self.workers[key]
-        return self.begin_or_leave(key, worker) or self.work(key, worker)
+        self.now += self.rng.choice([0.0, 1.0, 10.0])
+        if "killed" in worker:
+            del self.workers[key]
+            return e.Lost(*key, worker["killed"], at=self.now)
+        event = self.begin_or_leave(key, worker) or self.work(key, worker)
+        if isinstance(event, (e.Started, e.Completed, e.Stopped, e.Paused, e.Released, e.Failed, e.Lost)):
+            event = msgspec.structs.replace(event, at=self.now)
+        return event
+
+    def let_time_pass(self, *, idle: bool) -> None:
+        """Send the Tick that is due, or, when nothing else will happen, the next one there will be."""
+        if self.alarms and idle:
+            self.now = max(self.now, min(self.alarms))
+        if any(at <= self.now for at in self.alarms):
+            self.alarms = {at for at in self.alarms if at > self.now}
+            self.deliver(e.Tick(self.now))
 
     def begin_or_leave(self, key: tuple[int, int], worker: dict[str, Any]) -> e.Event | None:
         """Start, be parked, leave a parking place, or save on demand, when it is time for that."""
@@ -174,7 +198,7 @@ class World:
         deed = self.rng.choice(["report"] * 6 + ["save", "complete", "fail", "lose"])
         if deed == "lose" or worker["waits"]:
             del self.workers[key]
-            return e.Lost(trial, incarnation, FAILURE)
+            return e.Lost(trial, incarnation, self.rng.choice(FAILURES))
         checkpoint = CheckpointRef(f"f{trial}/p{worker['iteration']}-{incarnation}", worker["iteration"], size=3)
         if worker["order"] is not None and deed != "report":
             del self.workers[key]
@@ -184,7 +208,7 @@ class World:
             return e.Paused(trial, incarnation, kept)
         if deed == "fail":
             del self.workers[key]
-            return e.Failed(trial, incarnation, FAILURE)
+            return e.Failed(trial, incarnation, self.rng.choice(FAILURES))
         if deed == "complete" or worker["at"] > 12:
             del self.workers[key]
             return e.Completed(trial, incarnation)
@@ -220,33 +244,41 @@ def make(seed: int, limits: Limits) -> Controller:
         st.just(Objective("loss", "min")),
         st.sampled_from([None, 5, 25]),
     ),
+    pause_s=st.sampled_from([0.0, 20.0]),
+    limit_s=st.sampled_from([None, 100.0]),
 )
-def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
-    seed: int, trials: int, counted: bool, max_concurrent: int | None, max_failures: int, keep: Keep
-) -> None:
+def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(  # noqa: C901 - a world
+    seed: int, trials: int, counted: bool, max_concurrent: int | None, max_failures: int, keep: Keep,
+    pause_s: float, limit_s: float | None,
+) -> None:  # fmt: skip
     rng = Random(seed)
     limits = Limits(
-        max_trials=trials if counted else None, max_concurrent=max_concurrent, max_failures=max_failures,
-        keep_checkpoints=keep,
+        max_trials=trials if counted else None, max_concurrent=max_concurrent, keep_checkpoints=keep,
+        trial_timeout_s=limit_s, heartbeat_timeout_s=limit_s and limit_s / 4,
     )  # fmt: skip
     controller = make(seed, limits)
     world = World(rng, controller, trials)
-    world.deliver(e.SessionOpened(1, 1, "h", 0.0, Resources(cpu=3)))
+    policy = FailurePolicy(max_failures, None, pause_s)
+    world.deliver(e.SessionOpened(1, 1, "h", 0.0, Resources(cpu=3), policy))
     for _ in range(3000):
         if world.finished and controller.experiment.stop is not None:  # the user has left, and comes back
             world.deliver(e.SessionClosed(0.0, finished=False))
             world.finished = False
             if rng.random() < 0.3:
                 world.reopen()
-            world.deliver(e.SessionOpened(3, 1, "h", 0.0, Resources(cpu=3)))
+            world.deliver(e.SessionOpened(3, 1, "h", world.now, Resources(cpu=3)))
+        if not world.finished:
+            world.let_time_pass(idle=not world.workers)
         if world.finished:
             break
+        if not world.workers and world.alarms:
+            continue
         assert world.workers, f"nothing runs and nothing ends: {controller.experiment.counts}"
         keys = sorted(world.workers)
         fate = rng.randint(0, 60)
         if fate == 0:
             world.workers.clear()
-            world.deliver(e.SessionOpened(2, 1, "h", 0.0, Resources(cpu=3)))
+            world.deliver(e.SessionOpened(2, 1, "h", world.now, Resources(cpu=3)))
             continue
         if fate == 1:
             world.deliver(e.StopRequested("Ctrl-C", 0.0, resumable=True))
@@ -263,8 +295,9 @@ def test_every_trial_ends_and_a_replay_gives_the_same_state_and_the_same_orders(
     twin = make(seed, limits)
     replayed = [order for event in world.log for order in twin.replay(event)]
     for one, other in zip(controller.experiment.trials, twin.experiment.trials, strict=True):
-        assert (one.status, one.iteration, one.incarnation, one.checkpoint, one.failures, one.reason) == (
+        assert (one.status, one.iteration, one.incarnation, one.checkpoint, one.failures, one.reason, one.retry_at) == (
             other.status, other.iteration, other.incarnation, other.checkpoint, other.failures, other.reason,
+            other.retry_at,
         )  # fmt: skip
         assert (one.needs(), one.earlier, one.name, one.overrides) == (
             other.needs(), other.earlier, other.name, other.overrides

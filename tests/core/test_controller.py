@@ -9,12 +9,14 @@ import pytest
 
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
+from tunesmith.core.limits import Limits
 from tunesmith.core.retention import Keep
 from tunesmith.errors import IllegalMoveError
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Exploit, View
 from tunesmith.stoppers.rules import make_stopper
@@ -44,7 +46,9 @@ def started(trial: int, incarnation: int = 1) -> e.Started:
     return e.Started(trial, incarnation, 42, "host", "127.0.0.1")
 
 
-def make(cpus: float = 2, *, stop: object = None, scheduler: Any = None, **limits: Any) -> Controller:
+def make(
+    cpus: float = 2, *, stop: object = None, scheduler: Any = None, policy: FailurePolicy | None = None, **limits: Any
+) -> Controller:
     controller = Controller(
         objective=Objective("loss", "min"),
         scheduler=scheduler or FIFOScheduler(),
@@ -52,7 +56,7 @@ def make(cpus: float = 2, *, stop: object = None, scheduler: Any = None, **limit
         configure=configure,
         limits=Limits(**({"max_trials": 3} | limits)),
     )
-    controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=cpus)))
+    controller.step(e.SessionOpened(1, 1, "host", 0.0, Resources(cpu=cpus), policy))
     return controller
 
 
@@ -192,7 +196,7 @@ def test_nan_and_infinity_are_values_that_never_win(value: float) -> None:
 
 
 def test_a_failed_trial_is_tried_again_from_its_last_checkpoint_and_its_later_reports_are_rolled_back() -> None:
-    controller = running(make(max_failures=1))
+    controller = running(make(policy=FailurePolicy(max_failures=1)))
     checkpoint = CheckpointRef("folder0/checkpoint_000002", 2, time_total_s=2.0)
     controller.step(reported(0, 1))
     controller.step(reported(0, 2, loss=0.5, checkpoint=checkpoint))
@@ -207,7 +211,7 @@ def test_a_failed_trial_is_tried_again_from_its_last_checkpoint_and_its_later_re
 
 
 def test_messages_of_an_earlier_incarnation_and_double_deliveries_are_stale() -> None:
-    controller = running(make(max_failures=1))
+    controller = running(make(policy=FailurePolicy(max_failures=1)))
     controller.step(reported(0, 1))
     stale = controller.experiment.is_stale
     assert stale(reported(0, 1))
@@ -262,7 +266,7 @@ def test_a_worker_too_slow_to_save_at_the_end_is_not_charged_to_its_trial() -> N
 
 @pytest.mark.parametrize("loss", [e.Lost(0, 1, Failure("killed", "SIGKILL")), None])
 def test_a_trial_whose_worker_is_lost_while_it_pauses_is_paused_at_its_last_checkpoint(loss: e.Event | None) -> None:
-    controller = running(make(cpus=1, max_failures=1))
+    controller = running(make(cpus=1, policy=FailurePolicy(1)))
     checkpoint = CheckpointRef("folder0/checkpoint_000001", 1)
     controller.step(msgspec.structs.replace(reported(0, 1), checkpoint=checkpoint))
     controller.step(reported(0, 2))
@@ -329,7 +333,7 @@ def placed(orders: list[c.Command]) -> tuple[int, CheckpointRef | None]:
 
 
 def test_a_trial_whose_checkpoint_is_damaged_goes_back_step_by_step_and_is_not_charged() -> None:
-    controller = running(make(cpus=1, max_failures=1))
+    controller = running(make(cpus=1, policy=FailurePolicy(1)))
     trial = controller.experiment.trials[0]
     for iteration in (1, 2, 3):
         controller.step(reported(0, iteration, loss=1.0, checkpoint=saved(0, iteration)))

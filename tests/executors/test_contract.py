@@ -10,10 +10,10 @@ from typing import Any
 
 import tunesmith as tune
 from tests.executors.talk import Steps, Talk, two_reports
-from tunesmith.commands import Continue, Pause, Stop
-from tunesmith.events import Completed, Damaged, Failed, Paused, Reported, Started, Stopped
+from tunesmith.commands import Continue, Kill, Pause, Stop
+from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Reported, Started, Stopped
 from tunesmith.resources import Allocation, Resources
-from tunesmith.trial import CheckpointRef
+from tunesmith.trial import CheckpointRef, Failure
 
 
 def test_a_trial_starts_reports_waits_and_completes(talk: Talk) -> None:
@@ -43,6 +43,27 @@ def test_a_stop_sent_ahead_is_found_at_the_next_report(talk: Talk) -> None:
     talk.open(two_reports).start(0)
     talk.tell(Stop(0, 1, 30.0))
     assert type(talk.wait((Stopped, Completed))) is Stopped
+
+
+def test_a_kill_ends_the_trial_with_the_failure_that_it_names(talk: Talk) -> None:
+    given = Failure("timeout", "its time is up")
+    talk.open(two_reports).start(0)
+    talk.wait(Reported)
+    talk.tell(Kill(0, 1, given), Kill(0, 1, given))
+    lost = talk.wait((Lost, Completed, Stopped, Failed, Reported))
+    assert (type(lost), lost.incarnation, lost.failure) == (Lost, 1, given)
+    talk.tell(Kill(0, 1, given))
+    talk.start(0, incarnation=2)
+    assert talk.end().incarnation == 2
+    talk.start(1)
+    assert type(talk.end(1)) is Completed
+
+
+def test_a_trial_may_be_killed_before_it_has_begun(talk: Talk) -> None:
+    given = Failure("silent", "nothing was heard")
+    talk.open(two_reports).start(0)
+    talk.tell(Kill(0, 1, given))
+    assert talk.wait((Lost, Completed)).failure == given
 
 
 def test_orders_that_come_twice_do_nothing_the_second_time(talk: Talk) -> None:

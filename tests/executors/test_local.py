@@ -63,7 +63,7 @@ def test_trials_run_side_by_side_in_processes_of_their_own(talk: Talk) -> None:
     [
         (lambda c: os._exit(5), "exit", "exit code 5"),
         (lambda c: os.kill(os.getpid(), signal.SIGKILL), "killed", "SIGKILL"),
-        (lambda c: os.kill(os.getpid(), signal.SIGTERM), "killed", "SIGTERM"),
+        (lambda c: os.kill(os.getpid(), signal.SIGTERM), "preempted", "SIGTERM"),
         (lambda c: ctypes.string_at(0), "killed", "crashed (SIGSEGV)"),
         (lambda c: os.abort(), "killed", "crashed (SIGABRT)"),
     ],

@@ -12,12 +12,13 @@ import msgspec
 
 import tunesmith as tune
 from tests.faults.experiment import NAME
-from tests.faults.plan import MAX_FAILURES, SPACE, Settings
+from tests.faults.plan import SPACE, Settings
 from tests.faults.trainables import Journal, Line, State, follow, loss
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
+from tunesmith.core.limits import Limits
 from tunesmith.core.retention import Keep
 from tunesmith.errors import StorageError
 from tunesmith.objective import Objective
@@ -217,7 +218,6 @@ def make_controller(settings: Settings) -> Controller:
     limits = Limits(
         max_trials=settings.trials,
         max_concurrent=settings.workers,
-        max_failures=MAX_FAILURES,
         keep_checkpoints=Keep(settings.keep),
     )
     return Controller(

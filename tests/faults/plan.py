@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True):
             "reuse_workers": self.reuse_workers,
             "max_concurrent_trials": self.workers,
             "max_failures": MAX_FAILURES,
+            "retry_pause_s": 0,
             "keep_checkpoints_num": self.keep,
             "checkpoint_freq": self.every if self.trainable == "class" else 0,
             "seed": self.seed,

@@ -15,6 +15,7 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.asha import ASHAScheduler, AsyncHyperBandScheduler
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.schedulers.rules import RULES_2019
@@ -117,7 +118,7 @@ class Hostile(World):
 
 
 def replayed(make: Callable[[], Scheduler], events: list[e.Event], plan: dict[str, Any]) -> Scheduler:
-    scheduler, experiment = make(), Experiment(plan["max_failures"])
+    scheduler, experiment = make(), Experiment(FailurePolicy(plan["max_failures"]))
     scheduler.setup(SCORE, plan["seed"])
     for event in events:
         experiment.apply(event)

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.core.controller import Controller, Limits
+from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
+from tunesmith.core.limits import Limits
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.asha import ASHAScheduler
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.hyperband import HyperBandScheduler
@@ -111,6 +113,7 @@ class Plan(msgspec.Struct, frozen=True):
     counted: bool  # the number of trials is a limit of the run rather than the searcher's own end
     eager: bool
     max_failures: int
+    pause_s: float  # before a trial is tried again
     max_concurrent: int | None
     keeps: str  # what becomes of a paused trial's state: "memory", "disk", "any"
     jumps: bool
@@ -127,6 +130,7 @@ PLANS = st.builds(
     counted=st.booleans(),
     eager=st.booleans(),
     max_failures=st.sampled_from([0, 1, -1]),
+    pause_s=st.sampled_from([0.0, 7.0]),
     max_concurrent=st.sampled_from([None, None, 1, 3]),
     keeps=st.sampled_from(["memory", "disk", "any"]),
     jumps=st.booleans(),
@@ -167,6 +171,8 @@ class World:
         self.finished = False
         self.mishaps = plan.mishaps
         self.sessions = 0
+        self.now = 1.0
+        self.alarms: list[float] = []
 
     def make_controller(self) -> Controller:
         scheduler, objective = self.make(), Objective("loss", "min")
@@ -174,7 +180,6 @@ class World:
         limits = Limits(
             max_trials=self.plan.trials if self.plan.counted else None,
             max_concurrent=self.plan.max_concurrent,
-            max_failures=self.plan.max_failures,
         )
         return Controller(
             objective=objective, scheduler=scheduler, limits=limits, eager=self.plan.eager,
@@ -187,7 +192,9 @@ class World:
         self.workers.clear()
         self.sessions += 1
         self.finished = False
-        self.deliver(e.SessionOpened(self.sessions, 1, "host", 0.0, Resources(cpu=self.plan.slots)))
+        self.alarms.clear()
+        policy = FailurePolicy(self.plan.max_failures, None, self.plan.pause_s)
+        self.deliver(e.SessionOpened(self.sessions, 1, "host", self.now, Resources(cpu=self.plan.slots), policy))
 
     def deliver(self, event: e.Event) -> None:
         queue = deque([event])
@@ -238,6 +245,8 @@ class World:
             self.workers[order.trial, order.incarnation] = Worker(order, parked)
         elif isinstance(order, c.Finish):
             self.finished = True
+        elif isinstance(order, c.WakeAt):
+            self.alarms.append(order.at)
         elif isinstance(order, c.WorkerCommand) and (order.trial, order.incarnation) in self.workers:
             self.workers[order.trial, order.incarnation].obey(order)
 
@@ -254,9 +263,20 @@ class World:
                 self.open_session()
             elif not self.mishap():
                 able = [worker for worker in self.workers.values() if worker.can_act]
+                if self.time_passes(idle=not able):
+                    continue
                 assert able, f"nothing runs and nothing ends: {self.controller.experiment.counts}"
                 self.deliver(self.act(self.rng.choice(able)))
         raise AssertionError(f"it never ends: {self.controller.experiment.counts}")
+
+    def time_passes(self, *, idle: bool) -> bool:
+        """Let a second pass, or all until something is due when nobody can act; return whether anything was."""
+        self.now = max(self.now, min(self.alarms)) if idle and self.alarms else self.now + 1
+        due = [at for at in self.alarms if at <= self.now]
+        if due:
+            self.alarms = [at for at in self.alarms if at > self.now]
+            self.deliver(e.Tick(self.now))
+        return bool(due)
 
     def unlucky(self, chance: float) -> bool:
         found = self.mishaps > 0 and self.rng.random() < chance
@@ -275,7 +295,8 @@ class World:
         else:
             key = self.rng.choice(list(self.workers))
             worker = self.workers.pop(key)
-            self.deliver(e.Lost(*key, Failure("parked" if worker.parked else "killed", "it is gone")))
+            kind = "parked" if worker.parked else self.rng.choice(["killed", "lost"])
+            self.deliver(e.Lost(*key, Failure(kind, "it is gone"), self.now))
         return True
 
     def crash(self) -> None:
@@ -302,7 +323,7 @@ class World:
         if worker.iteration >= self.plan.length:
             return self.leave(worker, e.Completed(*key))
         if self.unlucky(0.05):
-            return self.leave(worker, e.Failed(*key, Failure("error", "boom")))
+            return self.leave(worker, e.Failed(*key, Failure("error", "boom"), self.now))
         return self.report(worker)
 
     def leave(self, worker: Worker, word: e.Event) -> e.Event:

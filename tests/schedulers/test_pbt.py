@@ -15,6 +15,7 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.population import Member, Population
 from tunesmith.schedulers.protocol import Scheduler
@@ -414,7 +415,7 @@ class Resumed(Hostile):
     """A driver that was killed folds the events again, and its scheduler with them."""
 
     def replace(self, make: Callable[[], Scheduler]) -> None:
-        self.experiment = Experiment(self.plan["max_failures"])
+        self.experiment = Experiment(FailurePolicy(self.plan["max_failures"]))
         self.scheduler = make()
         self.scheduler.setup(SCORE, self.plan["seed"])
         for event in self.events:

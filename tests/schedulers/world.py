@@ -14,6 +14,7 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.objective import Objective
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.protocol import Change, Decision, Exploit, Scheduler
 from tunesmith.trial import CheckpointRef, Failure, Status
 
@@ -45,7 +46,7 @@ class World:
         self.scheduler, self.slots, self.metrics, self.stop_at = scheduler, slots, metrics, stop_at
         self.errors = {(int(trial), int(iteration)) for trial, iteration in errors}
         self.complete, self.saves = complete, saves
-        self.experiment = Experiment(max_failures)
+        self.experiment = Experiment(FailurePolicy(max_failures))
         self.pending: list[int] = []
         self.paused: dict[int, None] = {}
         self.running: dict[int, None] = {}

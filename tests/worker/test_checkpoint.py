@@ -74,6 +74,20 @@ def test_one_that_is_not_what_was_written_is_refused(tmp_path: Path, shelf: Chec
         shelf.verify(ref)
 
 
+def test_a_worker_that_wakes_after_it_was_given_up_writes_nothing_of_its_successors(
+    tmp_path: Path, shelf: CheckpointShelf
+) -> None:
+    successor = CheckpointShelf(str(tmp_path), "trial", 2)
+    aside = write(shelf.prepare(3), "old")
+    with_its_name = shelf._free_name(aside, 3)  # it stops here, between the choice of the name and its use
+    theirs = successor.keep(write(successor.prepare(3), "new"), 3, 1.0)
+    assert with_its_name != tmp_path / theirs.path
+    ours = shelf.keep(aside, 3, 1.0)
+    for ref, text in ((ours, "old"), (theirs, "new")):
+        with successor.find(ref).as_directory() as folder:
+            assert Path(folder, "weights").read_text() == text
+
+
 def test_one_that_is_gone_or_short_is_refused_by_name(tmp_path: Path, shelf: CheckpointShelf) -> None:
     ref = shelf.keep_copy(str(write(tmp_path / "s", "abc")), Sheet(1, 0))
     Path(tmp_path, ref.path, "weights").write_text("a")

@@ -8,17 +8,17 @@ an event of its own (a `Record` command), so that a replay never asks again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf
+from math import inf, isfinite
 from typing import Any
-
-import msgspec
 
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.limits import Limits
 from tunesmith.core.places import Places
-from tunesmith.core.retention import Keep, Retention
+from tunesmith.core.retention import Retention
 from tunesmith.core.view import ExperimentView
+from tunesmith.core.watch import Watch
 from tunesmith.errors import MetricError, ResourceError
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
@@ -32,18 +32,6 @@ _PAUSING: dict[type[e.Event], str] = {
     e.Changed: "save",
     e.Cloned: "drop",
 }  # what becomes of its state
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """The bounds of a run. None means that there is none; times are seconds."""
-
-    max_trials: int | None = None
-    max_concurrent: int | None = None
-    max_failures: int = 0
-    time_budget_s: float | None = None
-    keep_checkpoints: Keep = Keep()
-    stop_grace_s: float = 5.0
-    pause_grace_s: float = 30.0
 
 
 class Controller:
@@ -70,7 +58,7 @@ class Controller:
     ) -> None:
         self.objective = objective
         self.limits = limits or Limits()
-        self.experiment = Experiment(self.limits.max_failures)
+        self.experiment = Experiment()
         self._scheduler = scheduler
         self._stopper = stopper
         self._configure = configure
@@ -80,10 +68,13 @@ class Controller:
         self._retention = Retention(self.experiment.trials, self.limits.keep_checkpoints)
         self._told_of_quota = False  # in this session
         self._places = Places()
+        self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s)
         self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
         self._asked = 0
         self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
+        self._broken: TrialRecord | None = None  # the first trial that failed for good in this session
+        self._now = 0.0  # the last moment that the driver has told
 
     # -- the two ways to fold
 
@@ -116,7 +107,7 @@ class Controller:
         orders.append(c.Record(decision))
         self._apply(decision, orders)
 
-    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:
+    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:  # noqa: C901 - one case an event
         self.experiment.apply(event)
         trial = self.experiment.trials[event.trial] if isinstance(event, e.TrialEvent) else None
         self._scheduler.apply(event, trial)
@@ -140,7 +131,11 @@ class Controller:
             orders.append(c.Discard(event.checkpoint))
         elif type(event) is e.QuotaExceeded:
             self._told_of_quota = True
+        elif type(event) is e.Tick:
+            self._places.awaken(event.at)
         self._retention.apply(event)
+        if self._watch.is_needed:
+            orders += self._watch.apply(event, trial)
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
         if self._stopper is not None:
@@ -200,6 +195,10 @@ class Controller:
 
     def _settle(self, trial: TrialRecord, orders: list[c.Command]) -> None:
         self._places.settle(trial)
+        if trial.status is Status.ERROR:
+            self._broken = self._broken or trial
+        elif trial.retry_at:
+            orders.append(c.WakeAt(trial.retry_at))
         if trial.status.is_final and not self._eager:
             result = trial.last.result() if trial.last else None
             orders.append(c.Tell(trial.number, result, final=True, failed=trial.status is Status.ERROR))
@@ -207,6 +206,9 @@ class Controller:
     def _fold_session(self, event: e.SessionOpened, orders: list[c.Command]) -> None:
         for number in reversed(self._places.reopen(event.resources)):
             self._settle(self.experiment.trials[number], orders)
+        self._places.awaken(event.at)
+        orders += map(c.WakeAt, self._places.resting.values())
+        self._broken = None
         self._asked = len(self.experiment.trials)
         self._told_of_quota = False
         if self.limits.time_budget_s is not None:
@@ -312,7 +314,10 @@ class Controller:
         """Say who ends the trial before the scheduler is asked: an unusable report, the trial itself, a stopper."""
         try:
             if self.objective is not None and (report.metrics or report.checkpoint is None):
-                self.objective.value(report.metrics)
+                value = self.objective.value(report.metrics)
+                if self.limits.on_nan != "worst" and not isfinite(value):
+                    story = f"{self.objective.metric} is {value}, and on_nan={self.limits.on_nan!r} ends the trial"
+                    return Decision(self.limits.on_nan, story), "trial"
         except MetricError as error:
             return Decision("fail", str(error)), "trial"
         if report.done:
@@ -331,6 +336,7 @@ class Controller:
         return {"trial_id": self.experiment.trials[report.trial].trial_id, **report.result()}
 
     def _react(self, event: e.Event, orders: list[c.Command]) -> None:
+        self._now = getattr(event, "at", 0.0) or self._now
         match event:
             case e.Suggested(resources=Resources() as request):
                 try:
@@ -373,11 +379,16 @@ class Controller:
     def _advance(self, orders: list[c.Command]) -> None:
         """Start what can start, ask for what is wanted, and notice the end."""
         places = self._places
+        if self.limits.fail_fast and self._broken is not None and self.experiment.stop is None:
+            reason = f"trial {self._broken.number} failed, and fail_fast=True ends the run with the first one"
+            self._stop_all(e.StopRequested(reason, self._now, resumable=True), orders)
+            return
         if self.experiment.stop is None:
             while self._place_one(orders):
                 pass
             self._ask(orders)
-            if not places.granted and places.paused.keys() >= places.parked.keys() and self._is_complete():
+            idle = not places.granted and not places.resting and places.paused.keys() >= places.parked.keys()
+            if idle and self._is_complete():
                 self._end_stalled(orders)
         if places.granted or places.parked:
             return
@@ -411,7 +422,7 @@ class Controller:
         if self._uniform and not places.pool.room(self._request):
             return False  # the usual case: no need to ask about each trial
         number = self._scheduler.choose(self._view)
-        if number is None:
+        if number is None or number in places.resting:
             return False
         trial = self.experiment.trials[number]
         allocation = places.grant(number, trial.resources or self._request)
@@ -429,7 +440,7 @@ class Controller:
         count = _AHEAD if self._eager else self._room()
         if self._eager and limit is not None and self._scheduler.sees_all:
             count = limit
-        elif self._eager and len(self._places.pending) > _AHEAD // 4:
+        elif self._eager and self._places.ready > _AHEAD // 4:
             return
         if limit is not None:
             count = min(count, limit - self._asked)
@@ -443,4 +454,4 @@ class Controller:
         room = places.pool.room(self._request)
         if self.limits.max_concurrent is not None:
             room = min(room, self.limits.max_concurrent - len(places.granted))
-        return room - len(places.pending)
+        return room - places.ready

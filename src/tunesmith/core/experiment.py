@@ -10,6 +10,7 @@ from tunesmith import events as e
 from tunesmith.core.moves import MOVES
 from tunesmith.errors import IllegalMoveError
 from tunesmith.resources import Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.trial import CheckpointRef, Failure, Status
 
 _STAYING = frozenset({"continue", "save", "hold"})  # what leaves a trial running
@@ -44,6 +45,8 @@ class TrialRecord:
     `iteration` and `time_total_s` count the work that stands: a rollback to a checkpoint lowers them.
     `last` is the last report that stands and is still in memory; after a rollback it is None until the next one.
     `reason` says why the trial was stopped or paused. `failures` counts those that are charged to the trial.
+    `failures_in_a_row` counts those of any kind since the trial got further than ever before, to iteration `farthest`;
+    `retry_at` is the moment before which it is not tried again, 0 when it need not wait.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
     both as recorded. `space` describes the search space that they belong to. `first_name` is its name before any of
     that. `has_enough`: it was stopped because a limit was reached, through no fault of its own. `parked`: it is paused
@@ -60,6 +63,8 @@ class TrialRecord:
         "failing",
         "failure",
         "failures",
+        "failures_in_a_row",
+        "farthest",
         "first_name",
         "folder",
         "former",
@@ -75,6 +80,7 @@ class TrialRecord:
         "parked",
         "reason",
         "resources",
+        "retry_at",
         "saving",
         "space",
         "started",
@@ -95,7 +101,8 @@ class TrialRecord:
         self.resources: Resources | None = made.resources
         self.status = Status.PENDING
         self.incarnation = 0
-        self.failures = 0
+        self.failures = self.failures_in_a_row = self.farthest = 0
+        self.retry_at = 0.0
         self.failing = self.given_up = self.parked = self.saving = self.held = self.has_enough = False
         self.failure: Failure | None = None
         self.reason = ""
@@ -151,11 +158,12 @@ class TrialRecord:
 class Experiment:
     """The fold. `apply` is the only mutator; it either makes the whole move or raises and changes nothing.
 
-    `max_failures` is how many failures of a trial are forgiven; -1 forgives all of them.
+    What becomes of trials that fail is decided by `policy`, that of the session in which they did; the one given holds
+    until the record has its own.
     """
 
-    def __init__(self, max_failures: int = 0) -> None:
-        self.max_failures = max_failures
+    def __init__(self, policy: FailurePolicy | None = None) -> None:
+        self.policy = policy or FailurePolicy()
         self.created: e.Created | None = None
         self.session: e.SessionOpened | None = None
         self.closed: e.SessionClosed | None = None
@@ -184,7 +192,7 @@ class Experiment:
         if type(event) is e.Reported:
             return event.iteration <= trial.iteration or trial.parked or trial.given_up
         if type(event) is e.Saved:
-            return not trial.saving
+            return not trial.saving or event.checkpoint.iteration < trial.iteration
         if trial.parked and trial.status is Status.PAUSED:
             return type(event) not in (e.Released, e.Lost)
         return type(event) is e.Started and trial.started is not None and trial.started.incarnation == trial.incarnation
@@ -218,11 +226,14 @@ class Experiment:
             case e.SessionOpened():
                 self.session, self.closed, self.stop = event, None, None
                 self.exhausted = self.search_failure = None  # a larger search, or a mended one, is asked again
+                self.policy = event.policy or self.policy
                 for trial in self.trials:
                     if trial.status.is_live or trial.parked:
                         self._session_lost(trial)
             case e.Created():
                 self.created = event
+                # All that old records have of a policy.
+                self.policy = FailurePolicy(event.settings.get("max_failures", self.policy.max_failures))
             case e.Redefined():
                 self._redefined(event)
             case e.Exhausted():
@@ -269,6 +280,9 @@ class Experiment:
         trial.iteration = event.iteration
         trial.time_total_s = event.time_total_s
         trial.saving = trial.held = False
+        if event.iteration > trial.farthest:
+            trial.farthest = event.iteration
+            trial.failures_in_a_row = 0
         if event.checkpoint is not None:
             self._keep(trial, event.checkpoint)
 
@@ -291,6 +305,7 @@ class Experiment:
             case e.Placed():
                 trial.incarnation = event.incarnation
                 trial.reason = ""
+                trial.retry_at = 0.0
                 trial.checkpoint = event.checkpoint
                 trial.given_up = trial.parked = trial.saving = trial.held = False
                 if not event.parked:
@@ -317,7 +332,7 @@ class Experiment:
             case e.Damaged():
                 return self._damaged(trial, event, targets)
             case e.Failed() | e.Lost():
-                return self._failed(trial, event.failure, targets)
+                return self._failed(trial, event, targets)
         return targets[0]
 
     def _left(self, trial: TrialRecord, event: e.Completed | e.Stopped | e.Paused | e.Released, target: Status) -> None:
@@ -334,6 +349,7 @@ class Experiment:
         trial.reason = event.reason
         trial.given_up, trial.parked, trial.saving, trial.held = trial.status.is_live, False, False, False
         trial.iteration, trial.time_total_s = event.checkpoint.iteration, event.checkpoint.time_total_s
+        trial.farthest = trial.iteration
         if trial.last is not None and trial.last.iteration > trial.iteration:
             trial.last = None
 
@@ -345,7 +361,8 @@ class Experiment:
         trial.name = event.name or trial.name
 
     def _reopened(self, trial: TrialRecord, event: e.Reopened) -> None:
-        trial.reason, trial.failure, trial.failures = event.reason, None, 0
+        trial.reason, trial.failure, trial.retry_at = event.reason, None, 0.0
+        trial.failures = trial.failures_in_a_row = 0
         trial.failing = trial.has_enough = False
         trial.checkpoint = event.checkpoint
         if event.checkpoint is None:  # it begins again
@@ -374,7 +391,8 @@ class Experiment:
             return Status.STOPPING
         return Status.ERROR if trial.failing else Status.TERMINATED
 
-    def _failed(self, trial: TrialRecord, failure: Failure, targets: tuple[Status, ...]) -> Status:
+    def _failed(self, trial: TrialRecord, event: e.Failed | e.Lost, targets: tuple[Status, ...]) -> Status:
+        failure, policy = event.failure, self.policy
         trial.saving = trial.held = False
         if trial.status is Status.PAUSED or (failure.kind == "parked" and Status.PENDING in targets):
             # What it kept in memory is gone, through no fault of its own.
@@ -390,10 +408,13 @@ class Experiment:
             self._roll_back(trial)
             return again
         trial.failure = failure
-        trial.failures += 1
-        forgiven = self.max_failures < 0 or trial.failures <= self.max_failures
-        if forgiven and again is not Status.ERROR:
+        trial.failures_in_a_row += 1
+        charged = policy.charges(failure, failures_in_a_row=trial.failures_in_a_row)
+        trial.failures += charged
+        if again is not Status.ERROR and (not charged or policy.allows(failure, failures=trial.failures)):
             self._roll_back(trial)
+            pause_s = policy.pause_s(failures_in_a_row=trial.failures_in_a_row)
+            trial.retry_at = event.at + pause_s if pause_s and again is Status.PENDING else 0.0
             return again
         return Status.ERROR
 

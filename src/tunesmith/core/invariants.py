@@ -8,7 +8,7 @@ from tunesmith.core.controller import Controller
 from tunesmith.trial import Status
 
 
-def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check an invariant
+def violations(controller: Controller) -> list[str]:  # noqa: C901, PLR0912 - a check an invariant
     """Return a sentence for each invariant that does not hold; an empty list when all is well."""
     experiment = controller.experiment
     places = controller._places
@@ -36,6 +36,8 @@ def violations(controller: Controller) -> list[str]:  # noqa: C901 - one check a
             found.append(f"trial {number} is at iteration {trial.iteration}, before its checkpoint {trial.checkpoint}")
         if trial.last is not None and trial.last.iteration > trial.iteration:
             found.append(f"trial {number} is at iteration {trial.iteration} and keeps a later report")
+    if not places.resting.keys() <= set(pending):
+        found.append(f"trials rest before they are tried again and do not wait: {sorted(places.resting)}")
     if len(pending) != len(set(pending)):
         found.append(f"a trial waits twice: {list(pending)}")
     counts = Counter(trial.status for trial in experiment.trials)

@@ -6,6 +6,7 @@ from collections import deque
 
 from tunesmith.core.experiment import TrialRecord
 from tunesmith.resources import Allocation, Pool, Resources
+from tunesmith.retrying import LONGEST_PAUSE_S
 from tunesmith.trial import Status
 
 
@@ -14,10 +15,11 @@ class Places:
 
     `pending` are those that have never run, or are to be tried again, in the order of their turn. `paused` are in the
     order of their pausing; those of them whose workers keep their state in memory are in `parked`, too, and stay there
-    while they are being stopped. `granted` have resources.
+    while they are being stopped. `granted` have resources. `resting` are those of the pending that have failed and must
+    not be tried again before the moment that is noted with them.
     """
 
-    __slots__ = ("granted", "parked", "paused", "pending", "pool")
+    __slots__ = ("granted", "parked", "paused", "pending", "pool", "resting")
 
     def __init__(self) -> None:
         self.pool = Pool(Resources(cpu=0))
@@ -25,6 +27,12 @@ class Places:
         self.pending: deque[int] = deque()
         self.paused: dict[int, None] = {}
         self.parked: dict[int, None] = {}
+        self.resting: dict[int, float] = {}
+
+    @property
+    def ready(self) -> int:
+        """How many are pending and may start at once."""
+        return len(self.pending) - len(self.resting)
 
     @property
     def anybody_waits(self) -> bool:
@@ -43,6 +51,11 @@ class Places:
         self.parked.clear()
         return running
 
+    def awaken(self, now: float) -> None:
+        """Let those rest no longer whose moment has come. One that is too far off was noted by another clock."""
+        if self.resting:
+            self.resting = {n: at for n, at in self.resting.items() if now < at <= now + LONGEST_PAUSE_S}
+
     def grant(self, trial: int, request: Resources) -> Allocation | None:
         """Take what a trial asks for off the books; None when it does not fit now."""
         allocation = self.pool.acquire(request)
@@ -56,6 +69,7 @@ class Places:
             self.pool.take(allocation)
             self.granted[trial] = allocation
         self.parked.pop(trial, None)
+        self.resting.pop(trial, None)
         if trial in self.paused:
             del self.paused[trial]
         elif self.pending and self.pending[0] == trial:
@@ -70,6 +84,7 @@ class Places:
         if granted is not None:
             self.pool.release(granted)
         if status.is_final:
+            self.resting.pop(number, None)
             if number in self.paused:
                 del self.paused[number]
             elif granted is None and number in self.pending:
@@ -78,3 +93,5 @@ class Places:
             self.paused[number] = None
         else:
             self.pending.appendleft(number)  # it has waited once already
+            if trial.retry_at:
+                self.resting[number] = trial.retry_at

@@ -67,8 +67,9 @@ class ExperimentView:
         return self._places.pool.total
 
     def fits(self, trial: int) -> bool:
-        """Whether what the trial asks for is free."""
-        return self._places.pool.room(self._experiment.trials[trial].resources or self.request) > 0
+        """Whether what the trial asks for is free, and it need not wait until it is tried again."""
+        places, request = self._places, self._experiment.trials[trial].resources or self.request
+        return trial not in places.resting and places.pool.room(request) > 0
 
     def config(self, trial: int) -> dict[str, Any]:
         """Return a copy of the trial's configuration."""

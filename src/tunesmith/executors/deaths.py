@@ -13,18 +13,18 @@ _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal
 _TAIL = 4000
 
 
-def explain(ended: Ended, *, memory_was_short: bool, overdue: str, stderr: Path) -> Failure:  # noqa: D417 - told in prose
+def explain(ended: Ended, *, memory_was_short: bool, overdue: Failure | None, stderr: Path) -> Failure:  # noqa: D417 - told in prose
     """Return why a worker went without a last word.
 
     Args:
-        memory_was_short: the kernel has killed for memory since the run began.
-        overdue: what the worker was told and did not do in time, if that is why it was killed.
+        memory_was_short: the kernel has killed for memory, and no other death is known that this explains.
+        overdue: why the worker was killed by this library, if it was.
         stderr: where its errors went; its end is kept where it tells something.
     """
     if ended.pid == 0:
         return Failure("start", f"No process could be started: {os.strerror(ended.status)}.")
-    if overdue:
-        return Failure("killed", overdue)
+    if overdue is not None:
+        return overdue
     if os.WIFEXITED(ended.status):
         code = os.WEXITSTATUS(ended.status)
         return Failure(
@@ -35,6 +35,10 @@ def explain(ended: Ended, *, memory_was_short: bool, overdue: str, stderr: Path)
         )
     number = os.WTERMSIG(ended.status)
     name = _name(number)
+    if number == signal.SIGTERM:
+        return Failure(
+            "preempted", f"The worker's process was told to leave ({name}), as by a machine that is taken back."
+        )
     if number != signal.SIGKILL:
         what = "crashed" if number in _CRASHES else "was killed"
         return Failure("killed", f"The worker's process {what} ({name}).", _tail(stderr) if number in _CRASHES else "")

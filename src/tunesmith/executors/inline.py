@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
+from tunesmith.commands import Continue, Kill, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError
 from tunesmith.events import Failed, Lost, Paused, Released, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.executors.machine import total
@@ -33,8 +33,8 @@ class InlineExecutor:
     """Runs each trial in this process, so that breakpoints, prints and exceptions are where one looks for them.
 
     Only one side runs at a time: user code while `poll` is called, the rest of the library in between. Output is not
-    redirected, the environment is not changed, and a trial that does not come back can't be stopped by force. A paused
-    trial stays in memory.
+    redirected, the environment is not changed, and a trial that does not come back can't be stopped by force: one whose
+    time is up ends at its next report. A paused trial stays in memory.
 
     Args:
         cpus: how many CPUs are said to be there; with 1, the default, trials run one after another.
@@ -94,7 +94,7 @@ class InlineExecutor:
                 self._tell(run, command)
             elif command.trial in self._parked:
                 self._send_away(command)
-            elif isinstance(command, (Stop, Pause)):
+            elif isinstance(command, (Stop, Pause, Kill)):
                 self._withdraw(command)
 
     def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
@@ -203,6 +203,8 @@ class InlineExecutor:
     def _advance(self, run: _Run) -> None:
         with self._place(run):
             events = run.advance()
+        if run.fate is not None and not isinstance(events[-1], (Reported, Saved)):
+            events[-1] = Lost(events[-1].trial, events[-1].incarnation, run.fate)
         self._queue += events
         if not isinstance(events[-1], (Reported, Saved)):
             self._run = None
@@ -225,7 +227,7 @@ class InlineExecutor:
             run.place = str(Path.cwd())
             os.chdir(before)
 
-    def _withdraw(self, command: Stop | Pause) -> None:
+    def _withdraw(self, command: Stop | Pause | Kill) -> None:
         """Tell a trial that has not begun to end: it begins, and ends at its first report."""
         for start in self._waiting:
             if start.trial == command.trial and start.incarnation == command.incarnation:
@@ -240,7 +242,9 @@ class InlineExecutor:
             os.read(self._waker_reader, 4096)
 
 
-def _never_ran(start: Start, command: Stop | Pause) -> WorkerEvent:
+def _never_ran(start: Start, command: Stop | Pause | Kill) -> WorkerEvent:
+    if isinstance(command, Kill):
+        return Lost(start.trial, start.incarnation, command.failure)
     kind = Paused if isinstance(command, Pause) else Stopped
     return kind(start.trial, start.incarnation, start.checkpoint)
 
@@ -249,6 +253,7 @@ class _Run(Protocol):
     """A trial under way."""
 
     place: str
+    fate: Failure | None
 
     @property
     def may_go_on(self) -> bool: ...
@@ -281,6 +286,7 @@ class _Conversation:
         self._keep = keep
         self._reported = False  # a report waits for its answer
         self._answer: bytes | None = None
+        self.fate: Failure | None = None  # why the trial has to go
         self.session = Session(job, start, self, granted)
 
     def exchange(self, event: Reported) -> bytes:
@@ -305,8 +311,9 @@ class _Conversation:
         if isinstance(command, Continue):
             if self.waits:
                 self._answer = SAVE if command.save else CONTINUE
-        elif isinstance(command, Stop):
+        elif isinstance(command, (Stop, Kill)):
             self._answer = STOP
+            self.fate = command.failure if isinstance(command, Kill) else self.fate
         elif self._answer in (None, CONTINUE, SAVE):
             self._answer = DROP if isinstance(command, Pause) and command.keep == "drop" else PAUSE
 

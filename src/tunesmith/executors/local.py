@@ -12,7 +12,7 @@ from typing import IO, Final, Literal
 
 import msgspec
 
-from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
+from tunesmith.commands import Continue, Kill, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError, NotPicklableError, WorkerError
 from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Released, Reported, Started, Stopped, WorkerEvent
 from tunesmith.executors.deaths import explain
@@ -136,6 +136,9 @@ class LocalExecutor:
                 self._tell_to_end(slot, STOP, command.grace_s, "stop")
             elif isinstance(command, Pause):
                 self._pause(slot, command)
+            elif isinstance(command, Kill):
+                slot.overdue = command.failure
+                self._kill(slot)
         if self._zygote is not None:
             self._zygote.flush()
 
@@ -297,7 +300,8 @@ class LocalExecutor:
         deadline = time.monotonic() + grace_s
         if deadline < (inf if slot.deadline is None else slot.deadline):
             slot.deadline = deadline
-            slot.overdue = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
+            story = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
+            slot.overdue = Failure("killed", story)
             self._timed.add(slot)
         if slot.owed >= 0:
             self._answer(slot, answer)
@@ -343,7 +347,7 @@ class LocalExecutor:
             queue.append(event)
 
     def _trial_ended(self, slot: Slot, event: WorkerEvent) -> None:
-        if type(event) is not Failed and (self._sheet.reuse or slot.stays):
+        if type(event) is not Failed and not slot.doomed and (self._sheet.reuse or slot.stays):
             trial, stays = slot.trial, slot.stays
             self._queue.append(self._removed(slot, event))
             self._timed.discard(slot)
@@ -378,10 +382,10 @@ class LocalExecutor:
         event = slot.last
         if slot.trial >= 0:
             if event is None:
-                overdue = slot.overdue if ended.killed else ""
-                short = oom_kills() > self._ooms
+                overdue = slot.overdue if ended.killed else None
                 stderr = Path(self._path, slot.folder, "stderr")
-                failure = explain(ended, memory_was_short=short, overdue=overdue, stderr=stderr)
+                failure = explain(ended, memory_was_short=oom_kills() > self._ooms, overdue=overdue, stderr=stderr)
+                self._ooms += failure.kind == "memory"  # each kill explains one death
                 event = Lost(slot.trial, slot.incarnation, failure)
             self._queue.append(self._removed(slot, event))
         elif slot in self._idle.get(slot.visible, ()):
@@ -399,13 +403,19 @@ class LocalExecutor:
         now = time.monotonic()
         for slot in list(self._timed):
             if slot.deadline is not None and slot.deadline <= now and self._zygote is not None:
-                self._timed.discard(slot)
-                self._zygote.order(wire.KILL, slot.index)
+                self._kill(slot)
                 self._zygote.flush()
         deadlines = [slot.deadline - now for slot in self._timed if slot.deadline is not None]
         if not deadlines:
             return timeout
         return min(deadlines) if timeout is None else min(timeout, *deadlines)
+
+    def _kill(self, slot: Slot) -> None:
+        """End a worker, stopped or not, with all that it has started; `poll` hears of it when they are gone."""
+        self._timed.discard(slot)
+        slot.doomed = True
+        if self._zygote is not None:
+            self._zygote.order(wire.KILL, slot.index)
 
     def _refused(self, refused: wire.Refused) -> None:
         self._running.clear()  # there are no workers, and none will come that `close` could wait for

@@ -64,21 +64,37 @@ def _quota(root: Path) -> float | None:
     return limit_us / period_us if limit_us > 0 else None
 
 
-def oom_kills() -> int:
-    """Return how many processes the kernel has killed for memory so far: in this control group, or in all."""
-    for path, key in (
-        ("/sys/fs/cgroup/memory.events", "oom_kill"),
-        ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
-        ("/proc/vmstat", "oom_kill"),
-    ):
+def oom_kills(root: Path = Path("/")) -> int:
+    """Return how many processes the kernel has killed for memory so far: in this control group, or in all.
+
+    The group is this process's own, which its workers are in as well; in a container it is the one at the top.
+    """
+    for path in (*_memory_counters(root), root / "proc/vmstat"):
         try:
-            text = Path(path).read_text(encoding="ascii")
+            found = re.search(r"^oom_kill (\d+)$", path.read_text(encoding="ascii"), re.MULTILINE)
         except OSError:
             continue
-        found = re.search(rf"^{key} (\d+)$", text, re.MULTILINE)
         if found:
             return int(found[1])
     return 0
+
+
+def _memory_counters(root: Path) -> list[Path]:
+    """Return the files that count such deaths, those of this process's own group first."""
+    groups = {"": "/", "memory": "/"}
+    try:
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            groups.update(dict.fromkeys(controllers.split(","), group))
+    except (OSError, ValueError):
+        pass
+    unified, divided = root / "sys/fs/cgroup", root / "sys/fs/cgroup/memory"
+    return [
+        unified / groups[""].strip("/") / "memory.events",
+        divided / groups["memory"].strip("/") / "memory.oom_control",
+        unified / "memory.events",
+        divided / "memory.oom_control",
+    ]
 
 
 def memory_left(path: Path = Path("/proc/meminfo")) -> float:

@@ -10,7 +10,7 @@ from math import inf
 from threading import Event as Flag
 from typing import Any
 
-from tunesmith.commands import Continue, Pause, Release, Start, Stop, WorkerCommand
+from tunesmith.commands import Continue, Kill, Pause, Release, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError
 from tunesmith.events import Completed, Failed, Lost, Paused, Released, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.executors.curves import Curve, CurveTable, Model, Step
@@ -127,7 +127,9 @@ class SimulatedExecutor:
             worker = self._workers.get(command.trial)
             if worker is None or worker.incarnation != command.incarnation:
                 continue
-            if worker.next is not None:
+            if type(command) is Kill:
+                self._plan(worker, self._now, Lost(worker.trial, worker.incarnation, command.failure))
+            elif worker.next is not None:
                 self._tell_ahead(worker, command)
             elif type(command) is not Continue:
                 self._end(worker, command)

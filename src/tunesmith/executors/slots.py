@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tunesmith.events import Started, WorkerEvent
 from tunesmith.executors.machine import memory_left
+from tunesmith.trial import Failure
 
 _LEAST_MEMORY = 0.15  # of the machine's: below it nothing is parked, and what is parked has to go
 
@@ -16,11 +17,13 @@ class Slot:
     `owed` counts the answers that the worker waits for; -1 when one was sent ahead. `last` is the event that the
     worker ended its trial with. Where the trial has what only the end of its process sets free (`exclusive`: a GPU, a
     named resource), or may be started again, it is held back until then. `stays` says that the worker will not leave
-    after this end, but wait for its trial's next start.
+    after this end, but wait for its trial's next start; `doomed` that it is being killed. `overdue` says why it is, or
+    will be.
     """
 
     __slots__ = (
         "deadline",
+        "doomed",
         "down",
         "exclusive",
         "folder",
@@ -43,6 +46,7 @@ class Slot:
     def clear(self) -> None:
         """Forget the trial and the process."""
         self.started: Started | None = None
+        self.doomed = False
         self.forget_trial()
         self.visible = ""
 
@@ -55,7 +59,7 @@ class Slot:
         self.exclusive = self.stays = False
         self.last: WorkerEvent | None = None
         self.deadline: float | None = None
-        self.overdue = ""
+        self.overdue: Failure | None = None
 
 
 class Parking:

@@ -123,7 +123,7 @@ class View(Protocol):
         ...
 
     def fits(self, trial: int) -> bool:
-        """Whether the resources that the trial asks for are free."""
+        """Whether the resources that the trial asks for are free, and it need not wait until it is tried again."""
         ...
 
     def config(self, trial: int) -> dict[str, Any]:

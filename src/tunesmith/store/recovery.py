@@ -238,9 +238,7 @@ class Salvage:
             return f"event {self.events + 1:,} is missing"
         if event is None:
             return f"event {seq:,} can't be read"
-        if isinstance(event, Created):
-            self._experiment.max_failures = event.settings.get("max_failures", 0)
-        elif seq == 1:
+        if seq == 1 and not isinstance(event, Created):
             return "the first event is not the experiment's beginning"
         try:
             self._experiment.apply(event)

@@ -130,7 +130,8 @@ class CheckpointShelf:
     Args:
         experiment: the experiment's folder, absolute.
         folder: the trial's folder, relative to it.
-        incarnation: the trial's start; tells apart two checkpoints of the same iteration.
+        incarnation: the trial's start; names hold it, so that a worker that was given up, and is not dead, can never
+            write where its successor does.
     """
 
     __slots__ = ("_experiment", "_folder", "_incarnation")
@@ -256,14 +257,14 @@ class CheckpointShelf:
         return found
 
     def _free_name(self, aside: Path, iteration: int) -> Path:
-        # A trial that went back passes the same iterations again. The start makes the name its own, also when the older
-        # directory is gone, so that what is said of one checkpoint is never taken for another's.
-        attempt = self._incarnation
-        name = f"checkpoint_{iteration:06d}"
-        target = aside.with_name(name if attempt == 1 else f"{name}.{attempt}")
-        while target.exists():
+        # A trial that went back passes the same iterations again, and a worker that was given up may wake. The start
+        # makes the name its own, also when the older directory is gone, so that one is never taken for another.
+        start = "" if self._incarnation == 1 else f".{self._incarnation}"
+        target = aside.with_name(f"checkpoint_{iteration:06d}{start}")
+        attempt = 1
+        while target.exists():  # it has saved this iteration before, and that directory may still be in use
             attempt += 1
-            target = aside.with_name(f"{name}.{attempt}")
+            target = aside.with_name(f"checkpoint_{iteration:06d}{start}-{attempt}")
         return target
 
 

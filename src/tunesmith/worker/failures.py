@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tunesmith.errors import TunesmithError
+from tunesmith.retrying import type_name
 from tunesmith.trial import Failure
 
 _HERE = str(Path(__file__).parent.parent) + os.sep
@@ -15,8 +16,9 @@ _LIMIT = 100_000  # characters; a deep recursion's traceback has no end
 
 def describe(error: BaseException) -> Failure:
     """Return the failure for what the trainable raised, without the frames of this library around it."""
+    types = tuple(type_name(cls) for cls in type(error).__mro__ if issubclass(cls, BaseException))
     if isinstance(error, SystemExit):
-        return Failure("exit", _exit_message(error), format_traceback(error))
+        return Failure("exit", _exit_message(error), format_traceback(error), types)
     name = type(error).__name__
     text = _text(error)
     if isinstance(error, TunesmithError):
@@ -25,7 +27,7 @@ def describe(error: BaseException) -> Failure:
         message = "The trainable was interrupted (KeyboardInterrupt)."
     else:
         message = f"{name}: {text}" if text else name
-    return Failure("error", message, format_traceback(error))
+    return Failure("error", message, format_traceback(error), types)
 
 
 def format_traceback(error: BaseException) -> str:

@@ -76,6 +76,7 @@ class Zygote:
         self._worker: Worker | None = None
         self._job_file = -1
         self._forks = True
+        self._is_loading = False
         self._children_ended, self._wakeup = os.pipe()
 
     def serve(self) -> NoReturn:
@@ -100,6 +101,12 @@ class Zygote:
                         self._leave()
         finally:  # a defect of this process must not leave any other behind
             self._leave()
+
+    def driver_is_gone(self, *_: object) -> None:
+        """Handle the kernel's signal. While the user's modules are imported nobody reads the orders, or their end."""
+        if self._is_loading:
+            self._leave()
+        self._control.shutdown(socket.SHUT_RD)  # seen by the loop as the end of the orders
 
     # -- orders
 
@@ -147,6 +154,7 @@ class Zygote:
         self._forks = (
             sheet.start != "spawn" and hasattr(os, "fork") and (sheet.start == "fork" or sys.platform == "linux")
         )
+        self._is_loading = True
         try:
             # Where workers are spawned, each imports for itself; here it is tried out all the same, to fail early.
             if self._forks or not self._slots:
@@ -157,6 +165,8 @@ class Zygote:
             refused = wire.Refused(f"{type(error).__name__}: {text}", format_traceback(error)[-2000:])
             os.write(self._up, wire.frame(wire.REFUSED, 0, wire.encode(refused)))
             return
+        finally:
+            self._is_loading = False
         if sheet.start == "auto" and self._forks:
             why = reason_against_fork()
             self._forks = not why
@@ -339,11 +349,8 @@ def main(hooks: Hooks, register: Callable[..., None]) -> NoReturn:
     control = socket.socket(fileno=CONTROL)
     for fd in (CONTROL, UP):
         os.set_inheritable(fd, False)
-
-    def driver_is_gone(*_: object) -> None:
-        control.shutdown(socket.SHUT_RD)  # seen by the loop as the end of the orders
-
-    signal.signal(signal.SIGTERM, driver_is_gone)
+    zygote = Zygote(control, UP, kernel, Forks(hooks, register), list(sys.path))
+    signal.signal(signal.SIGTERM, zygote.driver_is_gone)
     kernel.die_with_parent(signal.SIGTERM)
     faulthandler.enable()
-    Zygote(control, UP, kernel, Forks(hooks, register), list(sys.path)).serve()
+    zygote.serve()
