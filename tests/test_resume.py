@@ -82,6 +82,7 @@ def check_complete(results: tune.Results) -> None:
 def test_a_driver_that_was_killed_goes_on_from_the_checkpoints(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for((tmp_path / "ready").exists)
+    wait_for(lambda: tune.load(tmp_path / "run")[0].status == "TERMINATED")
     process.kill()
     process.communicate()
     broken = tune.load(tmp_path / "run")
