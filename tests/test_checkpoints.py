@@ -225,6 +225,27 @@ def test_a_clone_whose_donors_checkpoint_is_damaged_goes_on_from_its_own_state_a
     assert untouched[1].history[-1]["seen"] == [1.0, 9.0]
 
 
+class CopyInPlace(Copy):
+    """One that takes a new configuration up in its worker, which waits for it."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.seen = [new_config["x"]]
+        return True
+
+
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_worker_that_waits_for_a_donors_state_finds_it_damaged(run: Run, reuse: bool) -> None:
+    results = run(
+        CopyInPlace, {"x": tune.grid_search([1.0, 2.0])}, scheduler=CloneFirst(), stop={"training_iteration": 6},
+        max_concurrent_trials=1, reuse_workers=reuse, callbacks=[Vandal()],
+    )  # fmt: skip
+    assert [(t.status, t.failures, t.config) for t in results] == [
+        ("TERMINATED", 0, {"x": 1.0}),
+        ("TERMINATED", 0, {"x": 2.0}),
+    ]
+    assert [r["seen"] for r in results[1].history] == [[2.0]] + [[2.0, 2.0]] * 5
+
+
 @pytest.mark.parametrize("synch", [False, True])
 def test_a_population_goes_on_whatever_is_done_to_its_checkpoints(run: Run, synch: bool) -> None:
     scheduler = tune.PopulationBasedTraining(
