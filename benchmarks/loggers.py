@@ -1,49 +1,67 @@
-"""What the loggers cost: reports a second with them and without, in turns, in processes of their own.
+"""What the loggers cost: runs with them and without, in turns, in one process.
 
-python benchmarks/loggers.py [--rounds 9]
+python benchmarks/loggers.py [--rounds 15] [--reports 10000]
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
+import tempfile
+import time
+from collections.abc import Callable, Sequence
 from statistics import median
 
-from ours import reports  # type: ignore[import-not-found]  # beside this script, which is run as one
-from rows import script
+from ours import chatty, run  # type: ignore[import-not-found]  # beside this script, which is run as one
 
 import tunesmith as tune
 
-KINDS = {"csv": (tune.CSVLogger,), "json": (tune.JSONLogger,), "both": (tune.CSVLogger, tune.JSONLogger), "none": ()}
+KINDS: dict[str, Sequence[Callable[[], tune.Callback]]] = {
+    "CSV": (tune.CSVLogger,),
+    "JSON": (tune.JSONLogger,),
+    "both": (tune.CSVLogger, tune.JSONLogger),
+}
 ASKED = 0.10
+
+
+def measure(workers: int, reports: int, make: Sequence[Callable[[], tune.Callback]]) -> tuple[float, float]:
+    """Seconds that a report takes, and seconds of the driver's CPU in it, without the start and the end of a run."""
+    seconds, cpu = [], []
+    for count in (50, reports // workers):
+        begun, used = time.perf_counter(), time.process_time()
+        callbacks = [one() for one in make]
+        run(chatty, {"reports": count}, workers, max_concurrent_trials=workers, callbacks=callbacks)
+        seconds.append(time.perf_counter() - begun)
+        cpu.append(time.process_time() - used)
+    more = reports - 50 * workers
+    return (seconds[1] - seconds[0]) / more, (cpu[1] - cpu[0]) / more
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    print("| workers | loggers | reports/s without | with | slower by |\n|---|---|---|---|---|")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--reports", type=int, default=10_000)
+    arguments = parser.parse_args()
+    sys.argv.append(tempfile.mkdtemp())  # where `run` puts its experiments
+    print("| workers | loggers | reports/s | with them | slower by | driver's CPU, us a report | with them |")
+    print("|---|---|---|---|---|---|---|")
     for workers in (1, 2):
-        for kind in ("csv", "json", "both"):
-            measure = partial(script, "loggers.py", "--one", str(workers))
+        for name, make in KINDS.items():
             pairs = []
-            for turn in range(rounds):  # who goes first alternates
-                names = ("none", kind) if turn % 2 else (kind, "none")
-                found = {name: measure(name) for name in names}
-                pairs.append((found["none"], found[kind]))
-            without, with_them = (median(column) for column in zip(*pairs, strict=True))
-            slower = median(1 - b / a for a, b in pairs)
-            spread = sorted(1 - b / a for a, b in pairs)
-            note = f" ({spread[0]:.0%} to {spread[-1]:.0%})" + (
-                " **short**" if kind == "both" and slower > ASKED else ""
+            for turn in range(arguments.rounds):
+                order = ((), make) if turn % 2 else (make, ())  # who goes first alternates
+                found = {which: measure(workers, arguments.reports, which) for which in order}
+                pairs.append((found[()], found[make]))
+            slower = median(1 - without[0] / with_them[0] for without, with_them in pairs)
+            rates = [1 / median(pair[side][0] for pair in pairs) for side in (0, 1)]
+            cpu = [1e6 * median(pair[side][1] for pair in pairs) for side in (0, 1)]
+            short = " **short**" if name == "both" and slower > ASKED else ""
+            print(
+                f"| {workers} | {name} | {rates[0]:,.0f} | {rates[1]:,.0f} | {slower:.1%}{short} "
+                f"| {cpu[0]:.1f} | {cpu[1]:.1f} |",
+                flush=True,
             )
-            print(f"| {workers} | {kind} | {without:,.0f} | {with_them:,.0f} | {slower:.1%}{note} |", flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        _, _, count, name, _ = sys.argv
-        print(reports(int(count), callbacks=[make() for make in KINDS[name]]))
-    else:
-        main()
+    main()

@@ -7,13 +7,14 @@ import io
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
 from tunesmith import events as e
 from tunesmith.callbacks.following import FollowedTrial, date, flat
-from tunesmith.callbacks.trial_files import TrialFiles, append, write_aside
+from tunesmith.callbacks.trial_files import TrialFiles, write_aside
 
 _NAME = "progress.csv"
 _WIDEST_CELL = 1 << 30
@@ -50,20 +51,19 @@ class CSVLogger(TrialFiles):
         if trial.page is not None:
             trial.page.forget()
 
-    def _append(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> None:
+    def _file(self, trial: FollowedTrial) -> Path:
+        return trial.path / _NAME
+
+    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
         page = trial.page or self._open(trial)
-        rows: list[bytes] = []
-        for report in reports:
-            row = page.quick_row(report)
-            if row is None:
-                result = _flat_result(trial, report)
-                if not page.known.issuperset(result):
-                    self._grow(trial, page, result, b"".join(rows))
-                    rows.clear()
-                row = _written([[_cell(result.get(name)) for name in page.columns]])
-                page.learn(report, result)
-            rows.append(row)
-        append(trial.path / _NAME, b"".join(rows))
+        row: bytes | None = page.quick_row(report)
+        if row is None:
+            result = _flat_result(trial, report)
+            if not page.known.issuperset(result):
+                self._grow(trial, page, result)
+            row = _written([[_cell(result.get(name)) for name in page.columns]])
+            page.learn(report, result)
+        return row
 
     def _open(self, trial: FollowedTrial) -> _Page:
         """Return the columns that the file has; none if there is no file yet."""
@@ -77,12 +77,12 @@ class CSVLogger(TrialFiles):
         except FileNotFoundError:
             return []
 
-    def _grow(self, trial: FollowedTrial, page: _Page, result: dict[str, Any], rows: bytes) -> None:
+    def _grow(self, trial: FollowedTrial, page: _Page, result: dict[str, Any]) -> None:
         """Make room for new columns: all that is there is written once more, with the longer header."""
-        before = page.columns
-        header, *old = self._read(trial) or [before]
+        self._write(trial)
+        header, *old = self._read(trial) or [page.columns]
         page.grow(result)
-        moved = [dict(zip(header, row, strict=True)) for row in [*old, *_parsed(rows)]]
+        moved = [dict(zip(header, row, strict=True)) for row in old]
         content = [page.columns, *([row.get(name, "") for name in page.columns] for row in moved)]
         write_aside(trial.path / _NAME, _written(content))
 

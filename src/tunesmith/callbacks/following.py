@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ class FollowedTrial:
         self.started: e.Started | None = None
         self.results = 0
         self.last: e.Reported | None = None
-        self.waiting: list[e.Reported] = []  # for a reader that takes several at once
+        self.waiting: list[bytes] = []  # what a reader has not written yet
         self.page: Any = None  # what a reader keeps beside the trial
         self._space = created.settings.get("space", {}) if created else {}
         self._config: dict[str, Any] | None = None
@@ -69,12 +69,12 @@ class FollowedTrial:
         origin = Origin(self.trial_id, self.name, self.experiment_id, self.config)
         return complete(report, self.started, origin, date=date(int(report.timestamp)), done=report.done)
 
-    def count(self, reports: Sequence[e.Reported]) -> None:
-        """Take note of reports."""
+    def count(self, report: e.Reported) -> None:
+        """Take note of a report."""
         if self.results == self._floor:
-            self._first = reports[0].iteration
-        self.results += len(reports)
-        self.last = reports[-1]
+            self._first = report.iteration
+        self.results += 1
+        self.last = report
 
     def apply(self, event: e.TrialEvent) -> None:
         """Take note of anything else that happened to the trial."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from tunesmith import events as e
 from tunesmith.callbacks.following import FollowedTrial, date
-from tunesmith.callbacks.trial_files import TrialFiles, append, write_aside
+from tunesmith.callbacks.trial_files import TrialFiles, write_aside
 
 _RESULTS = "result.json"
 _PARAMS = "params.json"
@@ -41,8 +41,11 @@ class JSONLogger(TrialFiles):
         trial.page = None
         write_aside(trial.path / _PARAMS, _params(trial))
 
-    def _append(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> None:
-        append(trial.path / _RESULTS, b"".join([_line(trial, report) for report in reports]))
+    def _file(self, trial: FollowedTrial) -> Path:
+        return trial.path / _RESULTS
+
+    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
+        return _line(trial, report)
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         path = trial.path / _RESULTS

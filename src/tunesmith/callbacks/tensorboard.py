@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -51,11 +51,16 @@ class TensorBoardLogger(TrialFiles):
             append(page.path, self._format.opening(begun) + self._format.session_start(trial, begun))
             page.begun = True
 
-    def _append(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> None:
+    def _file(self, trial: FollowedTrial) -> Path:
+        path: Path = trial.page.path
+        return path
+
+    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
         self._begin(trial)
-        points = [(_step(report), report) for report in reports]
-        trial.page.steps.extend([step for step, _ in points])
-        append(trial.page.path, b"".join([self._format.point(step, report, self._prefix) for step, report in points]))
+        step, steps = _step(report), trial.page.steps
+        del steps[trial.results - 1 :]
+        steps.append(step)
+        return self._format.point(step, report, self._prefix)
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         steps, last = trial.page.steps, trial.last

@@ -61,7 +61,7 @@ class TrialCallback(Callback):
         """Follow what happened before. A method that overrides this one must call it."""
         for event in past:
             if type(event) is e.Reported:
-                self._trials[event.trial].count([event])
+                self._trials[event.trial].count(event)
             elif isinstance(event, e.TrialEvent):
                 self._follow(event)
         for number in tuple(self._trials):
@@ -78,7 +78,7 @@ class TrialCallback(Callback):
                 if (event.trial, event.iteration) in ends:
                     report = msgspec.structs.replace(event, done=True)
                 trial = self._trials[event.trial]
-                trial.count([report])
+                trial.count(report)
                 self.on_trial_result(trial, trial.result(report))
             elif isinstance(event, e.TrialEvent):
                 before = self._trials[event.trial].results if event.trial in self._trials else 0

@@ -14,16 +14,16 @@ from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.experiment import Experiment
 from tunesmith.trial import Status
 
-_CHUNK = 2000  # events of the past that are read before what they say is written
+_MANY = 5000  # rows of a trial that wait at most
 
 
 class TrialFiles(Callback):
     """A reader that writes what each trial reports to a file of that trial.
 
-    What happens is collected, and written every `flush_s` seconds, in quiet moments, and at the end. No file stays
-    open. The files tell what stands: when a trial goes back to a checkpoint, the reports after it are
-    taken out. When a run is resumed, each file is compared with the record, and one that differs is made anew: it may
-    have been cut off, or the disk was full, or there was no logger before.
+    Rows are made at once and written together, every `flush_s` seconds, in quiet moments, and when the trial ends or
+    changes. No file stays open. The files tell what stands: when a trial goes back to a checkpoint, what it reported
+    after that is taken out. When a run is resumed, each file is compared with the record, and one that differs is made
+    anew: it may have been cut off, or the disk was full, or there was no logger before.
 
     Args:
         flush_s: seconds that a report may wait before it is written; 0 writes at once.
@@ -37,15 +37,19 @@ class TrialFiles(Callback):
         self._path = Path()
         self._experiment = Experiment()
         self._trials: dict[int, FollowedTrial] = {}
-        self._events: list[e.Event] = []
+        self._waiting: dict[int, FollowedTrial] = {}
 
     # -- what a kind of file has to say
 
     def _begin(self, trial: FollowedTrial) -> None:
         """Take note that a trial starts, or goes on, maybe with another configuration."""
 
-    def _append(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> None:
-        """Write reports to the trial's file."""
+    def _file(self, trial: FollowedTrial) -> Path:
+        """Return the file that the trial's reports go to."""
+        raise NotImplementedError
+
+    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
+        """Return a report as it is written. It is the trial's last one, and counted already."""
         raise NotImplementedError
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
@@ -69,7 +73,7 @@ class TrialFiles(Callback):
         """Remember where the trials' folders are."""
         self._path, self._experiment = path, experiment
         self._trials.clear()
-        self._events.clear()
+        self._waiting.clear()
 
     def on_resume(self, past: Iterable[e.Event]) -> None:
         """Compare the files with the record, and make those anew that differ."""
@@ -78,51 +82,53 @@ class TrialFiles(Callback):
             return
         for event in past:
             if isinstance(event, e.TrialEvent) and event.trial in damaged:
-                if type(event) is e.Reported and len(self._events) >= _CHUNK:  # a decision stays with its report
-                    self._take_up()
-                self._events.append(event)
-        self._take_up()
+                (self._report if type(event) is e.Reported else self._turn)(event)  # type: ignore[arg-type]  # narrowed
         self._finish_ended(damaged)
+        self.flush()
 
     def on_events(self, events: Sequence[e.Event]) -> None:
-        """Collect the events, and write what they tell when it is time."""
-        self._events += events
+        """Make the rows of what was reported, and write them when it is time."""
+        changed = []
+        for event in events:
+            if type(event) is e.Reported:
+                self._report(event)
+            elif isinstance(event, e.TrialEvent):
+                self._turn(event)
+                changed.append(event.trial)
+        if changed:
+            self._finish_ended(changed)
         if self._clock() >= self._due:
             self.flush()
 
     def on_idle(self) -> None:
-        """Write what was collected."""
+        """Write what waits."""
         self.flush()
 
     def on_end(self) -> None:
-        """Write what was collected."""
+        """Write what waits."""
         self.flush()
 
     def flush(self) -> None:
-        """Write what was collected."""
-        if self._events:
-            self._finish_ended(self._take_up())
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, {}
+        for trial in waiting.values():
+            self._write(trial)
         self._due = self._clock() + self._flush_s
-
-    def _take_up(self) -> set[int]:
-        """Follow the events and write all reports; return the trials to which something happened beside reports."""
-        events, self._events = self._events, []
-        trials, changed = self._trials, set()
-        for event in events:
-            if type(event) is e.Reported:
-                trials[event.trial].waiting.append(event)
-            elif isinstance(event, e.TrialEvent):
-                self._turn(event)
-                changed.add(event.trial)
-        for number in {event.trial for event in events if isinstance(event, e.TrialEvent)}:
-            self._write(trials[number])
-        return changed
 
     def _write(self, trial: FollowedTrial) -> None:
         if trial.waiting:
-            reports, trial.waiting = trial.waiting, []
-            trial.count(reports)
-            self._append(trial, reports)
+            rows, trial.waiting = trial.waiting, []
+            append(self._file(trial), b"".join(rows))
+
+    def _report(self, report: e.Reported) -> None:
+        trial = self._trials[report.trial]
+        trial.count(report)
+        waiting = trial.waiting
+        if not waiting:
+            self._waiting[report.trial] = trial
+        waiting.append(self._row(trial, report))
+        if len(waiting) > _MANY:  # the past, all at once, or a world without time
+            self._write(trial)
 
     def _turn(self, event: e.TrialEvent) -> None:
         if type(event) is e.Suggested:
@@ -136,22 +142,24 @@ class TrialFiles(Callback):
                 self._cut(trial, trial.results)
             if type(event) is not e.Placed:
                 self._begin(trial)
-        elif type(event) is e.Judged and event.action in ENDING:
-            waiting = self._trials[event.trial].waiting
-            if waiting and waiting[-1].iteration == event.iteration:
-                waiting[-1] = msgspec.structs.replace(waiting[-1], done=True)
+        elif isinstance(event, e.Judged) and event.action in ENDING:
+            trial = self._trials[event.trial]
+            if trial.waiting and trial.last is not None and trial.last.iteration == event.iteration:
+                trial.waiting[-1] = self._row(trial, msgspec.structs.replace(trial.last, done=True))
 
     def _finish_ended(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             status = self._experiment.trials[number].status
             if status.is_final and number in self._trials:
-                self._finish(self._trials.pop(number), failed=status is Status.ERROR)
+                trial = self._trials.pop(number)
+                self._write(trial)
+                self._finish(trial, failed=status is Status.ERROR)
 
     def _damaged(self, past: Iterable[e.Event]) -> set[int]:
         """Follow the past, forget the trials that have ended with a whole file, and return those with another one."""
         for event in past:
             if type(event) is e.Reported:
-                self._trials[event.trial].count([event])
+                self._trials[event.trial].count(event)
             elif type(event) is e.Suggested:
                 self._turn(event)
             elif isinstance(event, e.TrialEvent):
