@@ -68,7 +68,8 @@ class Controller:
         self._retention = Retention(self.experiment.trials, self.limits.keep_checkpoints)
         self._told_of_quota = False  # in this session
         self._places = Places()
-        self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s)
+        watched = self.limits.trial_timeout_s is not None or self.limits.heartbeat_timeout_s is not None
+        self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s) if watched else None
         self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
         self._asked = 0
         self._uniform = True  # no trial asks for other resources than the rest
@@ -134,7 +135,7 @@ class Controller:
         elif type(event) is e.Tick:
             self._places.awaken(event.at)
         self._retention.apply(event)
-        if self._watch.is_needed:
+        if self._watch is not None:
             orders += self._watch.apply(event, trial)
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:

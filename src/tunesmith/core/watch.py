@@ -51,11 +51,6 @@ class Watch:
         self._beat = inf  # when the next look is due
         self._now = 0.0
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether anything is limited."""
-        return self._timeout_s is not None or self._heartbeat_s is not None
-
     def apply(self, event: e.Event, trial: TrialRecord | None) -> Iterator[c.Command]:
         """Fold an event, and yield the orders that follow from it."""
         kind = type(event)
