@@ -41,7 +41,8 @@ THIRD_PARTY = {
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
     "pandas": {"results"},
-    "numpy": {"schedulers.pb2_model"},
+    "numpy": {"schedulers.pb2_model", "compat.ray.markers"},
+    "hyperopt": {"integrations.hyperopt"},
     "scipy": {"schedulers.pb2_model"},
 }
 

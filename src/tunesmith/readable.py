@@ -20,6 +20,9 @@ def readable_config(
     {'lr': 0.1, 'net': {'depth': 2}}
     """
     built: dict[str, Any] = _fill(description, "", values)
+    for path, value in values.items():
+        if not path.endswith(CHOSEN):  # else it is the index of an option, which is filled in
+            put(built, path, codec.from_plain(value))
     for path, value in (overrides or {}).items():
         put(built, path, codec.from_plain(value))
     return built
