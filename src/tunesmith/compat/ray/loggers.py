@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,29 +118,8 @@ class CSVLogger(Logger):
         self._file.close()
 
 
-class TFLogger(Logger):
-    """Writes the numbers of each result for TensorBoard, below ``ray/tune``."""
-
-    def _init(self) -> None:
-        tensorboard = import_module("tunesmith.callbacks.tensorboard")
-        self._events = tensorboard.EventFile(Path(self.logdir))
-
-    def on_result(self, result: dict[str, Any]) -> None:
-        """Write a point of each curve."""
-        left_out = ("config", "pid", "timestamp", "time_total_s", "training_iteration")
-        shown = {name: value for name, value in result.items() if name not in left_out}
-        step = result.get("timesteps_total") or result["training_iteration"]
-        values = dict(to_tf_values(shown, ("ray", "tune")))
-        self._events.write(step, {**values, "ray/tune/training_iteration": float(result["training_iteration"])})
-        self._events.flush()
-
-    def flush(self) -> None:
-        """Write what has not been written."""
-        self._events.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._events.close()
+class TFLogger(NoopLogger):
+    """Stands for the curves in TensorBoard, which `tunesmith.TensorBoardLogger` writes for all trials of a run."""
 
 
 DEFAULT_LOGGERS: Final[tuple[type[Logger], ...]] = (JsonLogger, CSVLogger, TFLogger)

@@ -1,39 +1,48 @@
-"""Shows the trials of a run to other programs of this machine, and stops those that they name: JSON over HTTP."""
+"""Shows the trials of a run to other programs of this machine, stops and adds those that they name: JSON over HTTP."""
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
+from tunesmith.compat.ray.errors import TuneError
+from tunesmith.compat.ray.experiment import Experiment
 from tunesmith.compat.ray.log import log
 from tunesmith.compat.ray.loggers import in_json
+from tunesmith.compat.ray.registry import get_trainable_cls
 from tunesmith.compat.ray.trial import Trial
 
 
 class TuneServer:
     """Serves ``/trials`` to this machine alone while it is entered.
 
-    ``GET /trials`` and ``GET /trials/<id>`` show, ``PUT /trials/<id>`` stops at the trial's next result. Nothing that
-    is sent or received is unpickled.
+    ``GET /trials`` and ``GET /trials/<id>`` show, ``PUT /trials/<id>`` stops at the trial's next result, ``POST
+    /trials`` adds ``{"name": ..., "spec": ...}``, which is run after what runs. Nothing is unpickled.
 
     Args:
-        trials: the trials, a list that grows.
         port: of the loopback interface; 0 takes a free one.
     """
 
-    def __init__(self, trials: Sequence[Trial], port: int) -> None:
-        self._trials = trials
+    def __init__(self, port: int) -> None:
         self._port = port
-        self._wanted: set[int] = set()
+        self._runs: list[Sequence[Trial]] = []
+        self._wanted: set[str] = set()  # ids of trials that are to be stopped
+        self._added: SimpleQueue[Experiment] = SimpleQueue()
         self._server: ThreadingHTTPServer | None = None
 
-    def is_wanted(self, number: int) -> bool:
-        """Whether somebody has asked that a trial be stopped."""
-        return number in self._wanted
+    def watch(self, trials: Sequence[Trial]) -> Callable[[int], bool]:
+        """Show the trials of a run, too; return what tells whether one, by its number, was asked to stop."""
+        self._runs.append(trials)
+        return lambda number: bool(self._wanted) and trials[number].trial_id in self._wanted
+
+    def next_added(self) -> Experiment | None:
+        """Return what was added and has not been returned, or None."""
+        return None if self._added.empty() else self._added.get()
 
     @property
     def port(self) -> int:
@@ -57,19 +66,32 @@ class TuneServer:
             self._server.shutdown()
             self._server.server_close()
 
-    def answer(self, method: str, path: str) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
         """Return the status and the content that answer a request."""
         first, _, trial_id = path.strip("/").partition("/")
         if first != "trials":
             return 404, {"message": f"There is nothing at {path}. Ask for /trials or /trials/<id>."}
-        found = [trial for trial in tuple(self._trials) if not trial_id or trial.trial_id == trial_id]
+        if method == "POST":
+            return self._add(body)
+        trials = [trial for run in tuple(self._runs) for trial in tuple(run)]
+        found = [trial for trial in trials if not trial_id or trial.trial_id == trial_id]
         if trial_id and not found:
             return 404, {"message": f"There is no trial {trial_id}."}
         if method == "PUT":
             if not trial_id:
                 return 400, {"message": "Say which trial: PUT /trials/<id>."}
-            self._wanted.add(found[0].number)
+            self._wanted.add(trial_id)
         return 200, {"trials": [_info(trial) for trial in found]}
+
+    def _add(self, body: bytes) -> tuple[int, Any]:
+        try:
+            given = json.loads(body)
+            experiment = Experiment.from_json(given["name"], given["spec"])
+            get_trainable_cls(experiment.spec["run"])
+        except (ValueError, KeyError, TypeError, TuneError) as error:
+            return 400, {"message": f"This can't be added: {type(error).__name__}: {error}"}
+        self._added.put(experiment)
+        return 201, {"message": f"{experiment.name} is run after what runs."}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -82,9 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(*self.owner.answer("PUT", self.path))
 
     def do_POST(self) -> None:
-        self._reply(
-            501, {"message": "Trials can't be added to a run that goes on. Start them with a run of their own."}
-        )
+        length = int(self.headers.get("Content-Length") or 0)
+        self._reply(*self.owner.answer("POST", self.path, self.rfile.read(length)))
 
     def _reply(self, status: int, content: Any) -> None:
         body = json.dumps(content, default=in_json).encode()

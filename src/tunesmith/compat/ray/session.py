@@ -6,7 +6,6 @@ import copy
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +71,21 @@ class Session:
         self._path = Path(spec["local_dir"]).absolute() / experiment.name
         self._trainable = get_trainable_cls(spec["run"])
         self._marked = Marked(spec["config"], {name: part for name, part in spec.items() if name != "config"})
-        self._server: TuneServer | None = None
         self._total = CLUSTER.total()
         self._is_class = isinstance(self._trainable, type)
         self._seed = 0
 
     def run(self) -> list[Trial]:
-        """Run it to its end and return the trials."""
+        """Run it to its end, and then what a client has added meanwhile; return the trials."""
+        if not self._options.with_server:
+            return self._run_alone(None)
+        with TuneServer(self._options.server_port) as server:
+            trials = self._run_alone(server)
+            while (added := server.next_added()) is not None:
+                trials = trials + Session(added, self._options)._run_alone(server)
+        return trials
+
+    def _run_alone(self, server: TuneServer | None) -> list[Trial]:
         constant = self._resources_of({}) if self._is_constant() else None  # one that is too large is told of first
         resume = self._open()
         creator = self._spec["trial_name_creator"]
@@ -86,13 +93,9 @@ class Session:
         console = Console(roster.trials, str(self._path), self._total, self._options.verbose)
         logs = TrialLogs(self._spec["loggers"], self._spec["upload_dir"], self._spec["sync_function"])
         roster.listeners += [console, TrialPapers(), logs]
-        with (
-            TuneServer(roster.trials, self._options.server_port)
-            if self._options.with_server
-            else nullcontext() as server
-        ):
-            self._server = server
-            results = self._execute(resume, constant, roster, [roster, StateFile(roster.trials), console])
+        callbacks: list[Callback] = [roster, StateFile(roster.trials), *logs.curves(), console]
+        stop = Criteria(self._spec["stop"], _nobody if server is None else server.watch(roster.trials))
+        results = self._execute(resume, constant, roster, callbacks, stop)
         if results.stop_reason == "Ctrl-C":
             log("WARNING", "Interrupted. The same call with resume=True goes on.")
             raise KeyboardInterrupt
@@ -124,7 +127,7 @@ class Session:
         return False
 
     def _execute(
-        self, resume: bool, constant: Resources | None, roster: Roster, callbacks: list[Callback]
+        self, resume: bool, constant: Resources | None, roster: Roster, callbacks: list[Callback], stop: Criteria
     ) -> tunesmith.Results:
         spec, options = self._spec, self._options
         frequency, at_end = self._checkpoints()
@@ -136,7 +139,7 @@ class Session:
                 num_samples=spec["num_samples"],
                 search_alg=self._searcher(),
                 scheduler=_scheduler(options.scheduler, roster),
-                stop=Criteria(spec["stop"], self._server.is_wanted if self._server else _nobody),
+                stop=stop,
                 name=self._path.name,
                 storage_path=self._path.parent,
                 resume=resume,

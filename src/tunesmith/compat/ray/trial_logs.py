@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tunesmith.compat.ray.loggers import Logger, UnifiedLogger
+from tunesmith.callbacks.protocol import Callback
+from tunesmith.compat.ray.log import log
+from tunesmith.compat.ray.loggers import DEFAULT_LOGGERS, Logger, TFLogger, UnifiedLogger
 from tunesmith.compat.ray.roster import Listener
 from tunesmith.compat.ray.sync import Syncer, get_syncer
 from tunesmith.compat.ray.trial import Trial
@@ -22,11 +25,22 @@ class TrialLogs(Listener):
     """
 
     def __init__(self, loggers: Sequence[type[Logger]] | None, upload_dir: str, sync_function: Any) -> None:
-        self._classes = loggers
+        self._classes = DEFAULT_LOGGERS if loggers is None else tuple(loggers)
         self._upload_dir = upload_dir
         self._sync_function = sync_function
         self._logs: dict[int, UnifiedLogger] = {}
         self._syncers: dict[int, Syncer] = {}
+
+    def curves(self) -> list[Callback]:
+        """Return what writes curves for TensorBoard, if that is wanted and can be."""
+        if TFLogger not in self._classes:
+            return []
+        try:
+            tensorboard = import_module("tunesmith.callbacks.tensorboard")
+            return [tensorboard.TensorBoardLogger(prefix="ray/tune/")]
+        except ImportError as error:  # MissingPackageError is one, too
+            log("WARNING", f"Could not instantiate TFLogger - skipping. {error}")
+            return []
 
     def on_trial_start(self, trial: Trial) -> None:
         """Make the loggers of a trial that starts."""
@@ -41,9 +55,8 @@ class TrialLogs(Listener):
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> None:
         """Pass a result on."""
-        log = self._logs.get(trial.number)
-        if log is not None:
-            log.on_result(result)
+        if trial.number in self._logs:
+            self._logs[trial.number].on_result(result)
         if trial.number in self._syncers:
             self._syncers[trial.number].sync_if_needed()
 
@@ -54,9 +67,9 @@ class TrialLogs(Listener):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Close the loggers of a trial that has ended, and copy what they have written."""
-        log = self._logs.pop(trial.number, None)
-        if log is not None:
-            log.close()
+        logs = self._logs.pop(trial.number, None)
+        if logs is not None:
+            logs.close()
         syncer = self._syncers.pop(trial.number, None)
         if syncer is not None:
             syncer.sync_now()
