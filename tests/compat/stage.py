@@ -68,11 +68,41 @@ def play(folder: Path, source: str, *arguments: str, options: tuple[str, ...] = 
     return Played(done.returncode, done.stdout, done.stderr, results)
 
 
-TELL = """
-import json
+HEAD = """
+import json, os, random, sys, time
+import ray
+from ray import tune
+from ray.tune import Experiment, Trainable, TuneError, run, run_experiments, grid_search, sample_from
+
 def tell(value):
     print("TOLD " + json.dumps(value, default=str), flush=True)
+
+class Count(Trainable):
+    def _setup(self, config):
+        self.x = 0
+    def _train(self):
+        self.x += 1
+        return {"episode_reward_mean": self.x * self.config.get("w", 1)}
+    def _save(self, folder):
+        path = os.path.join(folder, "state")
+        with open(path, "w") as f:
+            f.write(str(self.x))
+        return path
+    def _restore(self, path):
+        with open(path) as f:
+            self.x = int(f.read())
+
+def climb(config, reporter):
+    for i in range(config.get("n", 3)):
+        reporter(episode_reward_mean=i, timesteps_total=i)
 """
+
+
+def act(folder: Path, body: str, *arguments: str, options: tuple[str, ...] = (), **environ: str) -> Played:
+    """Run `body` behind the imports of 2019, a trainable ``Count`` and a function ``climb``; it must end well."""
+    played = play(folder, HEAD + body, *arguments, options=options, **environ)
+    assert played.status == 0, played.err
+    return played
 
 
 def tutorial() -> dict[str, str]:

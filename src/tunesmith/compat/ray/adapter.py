@@ -24,6 +24,7 @@ class Adapter(Step):
     wrapped: type[Trainable]
     restore_from: str | None = None
     export_formats: Sequence[str] = ()
+    _has_failed = False
 
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Make the object, by its own constructor."""
@@ -57,10 +58,15 @@ class Adapter(Step):
         return result
 
     def cleanup(self) -> None:
-        """Let the object go."""
-        if hasattr(self, "inner"):
-            with self._named("_stop"):
-                self.inner.stop()
+        """Export the model, unless something has failed, and let the object go."""
+        inner = getattr(self, "inner", None)
+        if inner is None:
+            return
+        if self.export_formats and not self._has_failed:
+            with self._named("_export_model"):
+                inner.export_model(self.export_formats)
+        with self._named("_stop"):
+            inner.stop()
 
     @contextmanager
     def _named(self, method: str) -> Iterator[None]:
@@ -70,6 +76,7 @@ class Adapter(Step):
         except (StopTrial, AssertionError, NotImplementedError):
             raise
         except Exception as error:
+            self._has_failed = True
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise TuneError(f"{self.wrapped.__name__}.{method} raised {text}") from error
 

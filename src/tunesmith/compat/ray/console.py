@@ -100,6 +100,10 @@ class Console(Callback, Listener):
             block = "\n".join("  " + line for line in pretty_print(result).split("\n"))
             print(f"Result for {trial}:\n{block}", flush=True)
 
+    def on_trial_failure(self, trial: Any, text: str) -> None:
+        """Tell of a failure."""
+        log("ERROR", f"Error processing event. Trial {trial} has failed: {text}")
+
     def show_status(self, most: int) -> None:
         """Show how things are."""
         if self._verbose:

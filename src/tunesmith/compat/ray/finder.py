@@ -32,6 +32,9 @@ class RayModule(ModuleType):
         setattr(self, name, value)
         return value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return import_module, (self.__name__,)
+
     def __dir__(self) -> list[str]:
         inner = [module.rpartition(".")[2] for module in MODULES if module.rpartition(".")[0] == self.__name__]
         return sorted([*public_names(self.__name__), *inner])

@@ -146,6 +146,7 @@ class Marked:
 
     def _sampled(self, function: Callable[..., Any], shown: Any, path: tuple[Any, ...]) -> SampleFrom:
         rest, whole = self._rest, self._whole
+        path = path[1:] if whole else path
 
         def draw(spec: Spec) -> Any:
             guard = spec.config["spec"] if whole else Guard({**rest, "config": spec.config})

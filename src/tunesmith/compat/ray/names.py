@@ -149,8 +149,9 @@ def advice(name: str) -> str:
             return f"{missing}: {ELSEWHERE[way]}."
         way = way.rpartition(".")[0]
     parent, _, last = name.rpartition(".")
-    known = [*public_names(parent), *(module.rpartition(".")[2] for module in MODULES if module.startswith(parent))]
-    return f"{missing}.{nearest(last, known)} It has what Ray Tune had in 2019 (0.6.5 to 0.7)."
+    modules = [module.rpartition(".")[2] for module in MODULES if module.rpartition(".")[0] == parent]
+    hint = nearest(last, public_names(parent)) or nearest(last, modules)
+    return f"{missing}.{hint} It has what Ray Tune had in 2019 (0.6.5 to 0.7)."
 
 
 def public_names(module: str) -> dict[str, tuple[str, str]]:

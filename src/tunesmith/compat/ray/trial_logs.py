@@ -26,6 +26,8 @@ class TrialLogs(Listener):
 
     def __init__(self, loggers: Sequence[type[Logger]] | None, upload_dir: str, sync_function: Any) -> None:
         self._classes = DEFAULT_LOGGERS if loggers is None else tuple(loggers)
+        if upload_dir:
+            get_syncer("", upload_dir, sync_function)  # so that what is wrong is told before anything runs
         self._upload_dir = upload_dir
         self._sync_function = sync_function
         self._logs: dict[int, UnifiedLogger] = {}
