@@ -24,7 +24,7 @@ class Count(Trainable):
         return {"mean_loss": 1 / self.x, "timesteps_this_iter": 10, "episodes_this_iter": 0}
 
     def _save(self, checkpoint_dir: str) -> str | dict[str, Any]:
-        path = os.path.join(checkpoint_dir, "state")
+        path = f"{checkpoint_dir}/state"
         Path(path).write_text(str(self.x))
         Path(checkpoint_dir, "beside").write_text("kept")
         return path
@@ -156,7 +156,7 @@ def test_on_its_own_it_logs_to_a_folder_of_the_results_and_stops(tmp_path: Path)
 def test_a_model_is_exported_where_it_is_wanted(tmp_path: Path) -> None:
     class Model(Count):
         def _export_model(self, export_formats: list[str], export_dir: str) -> dict[str, str]:
-            return {name: export_dir for name in export_formats}
+            return dict.fromkeys(export_formats, export_dir)
 
     assert Model().export_model([" Model "], str(tmp_path)) == {"model": str(tmp_path)}
     with pytest.raises(TuneError, match="Unsupported export format: onnx"):
@@ -238,7 +238,7 @@ class Bad(Count):
         return super(Bad, self)._train()
     def _restore(self, path):
         raise TypeError("a path is no state")
-[t] = run(Bad, stop={"training_iteration": 9}, checkpoint_freq=1, max_failures=1, verbose=0, raise_on_failed_trial=False)
+[t] = run(Bad, stop={"training_iteration": 9}, checkpoint_freq=1, max_failures=1, raise_on_failed_trial=False)
 tell([t.status, t.num_failures, t.last_result["training_iteration"], open(t.error_file).read()])
 """
     status, failures, iterations, story = act(tmp_path, body).told

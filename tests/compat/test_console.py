@@ -74,7 +74,9 @@ def bad(config, reporter):
 run(bad)
 """
     played = play(tmp_path, HEAD + body)
-    assert re.search(STAMP + r"Error processing event\. Trial bad_0 has failed: RuntimeError: no luck$", played.err, re.M)
+    assert re.search(
+        STAMP + r"Error processing event\. Trial bad_0 has failed: RuntimeError: no luck$", played.err, re.MULTILINE
+    )
     (line,) = played.trials().values()
     assert re.match(r"ERROR, 1 failure: .*/error_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\.txt, \[1 CPUs, 0 GPUs\], ", line)
 

@@ -105,7 +105,7 @@ class Dies(Count):
         return super(Dies, self)._train()
 ray.init(num_cpus=1)
 config = {"i": grid_search([0, 1, 2]), "mark": os.path.abspath("mark"), "pid": sample_from(lambda spec: os.getpid())}
-trials = run(Dies, name="mine", config=config, stop={"training_iteration": 4}, checkpoint_freq=2, resume=True, verbose=0)
+trials = run(Dies, "mine", {"training_iteration": 4}, config, checkpoint_freq=2, resume=True, verbose=0)
 tell([[t.status, t.trial_id, t.last_result["episode_reward_mean"],
        len(open(os.path.join(t.logdir, "result.json")).readlines())] for t in trials])
 """

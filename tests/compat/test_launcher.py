@@ -56,7 +56,10 @@ def test_a_ray_that_is_installed_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_without_the_launcher_there_is_no_ray(tmp_path: Path) -> None:
-    code = "import tunesmith.compat.ray.running, importlib.util\nprint([f for f in __import__('sys').meta_path if 'Ray' in type(f).__name__])"
+    code = (
+        "import sys, tunesmith.compat.ray.running\n"
+        "print([finder for finder in sys.meta_path if 'Ray' in type(finder).__name__])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
@@ -91,7 +94,7 @@ def test_a_name_that_is_not_there_is_told_with_what_to_use(tmp_path: Path, line:
 def test_a_syntax_error_is_shown_as_python_shows_it(tmp_path: Path) -> None:
     played = play(tmp_path, "import ray\nray.init(\n")
     assert played.status == 1
-    assert "script.py\", line 2" in played.err
+    assert 'script.py", line 2' in played.err
     assert "SyntaxError" in played.err
     assert "tunesmith" not in played.err
 
@@ -129,7 +132,7 @@ def test_a_script_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
 
 def test_ray_init_takes_what_it_took_and_says_what_there_is(tmp_path: Path) -> None:
     body = """
-ray.init(num_cpus=3, num_gpus=0, resources={"licence": 2}, object_store_memory=10**9, local_mode=False, logging_level=30)
+ray.init(num_cpus=3, num_gpus=0, object_store_memory=10**9, local_mode=False, logging_level=30)
 ray.init(num_cpus=3, resources={"licence": 2}, ignore_reinit_error=True)
 tell([ray.is_initialized(), ray.cluster_resources(), ray.__version__])
 ray.shutdown()

@@ -16,21 +16,68 @@ tell([[p.name for p in inspect.signature(f).parameters.values() if p.kind is p.P
       for f in (run, run_experiments, Experiment)])
 """
     run, run_experiments, experiment = act(tmp_path, body).told
-    assert run == (
-        "run_or_experiment name stop config resources_per_trial num_samples local_dir upload_dir trial_name_creator "
-        "loggers sync_function checkpoint_freq checkpoint_at_end export_formats max_failures restore search_alg "
-        "scheduler with_server server_port verbose resume queue_trials reuse_actors trial_executor "
-        "raise_on_failed_trial"
-    ).split()
-    assert run_experiments == (
-        "experiments search_alg scheduler with_server server_port verbose resume queue_trials reuse_actors "
-        "trial_executor raise_on_failed_trial"
-    ).split()
-    assert experiment == (
-        "name run stop config resources_per_trial num_samples local_dir upload_dir trial_name_creator loggers "
-        "sync_function checkpoint_freq checkpoint_at_end export_formats max_failures restore repeat trial_resources "
-        "custom_loggers"
-    ).split()
+    assert run == [
+        "run_or_experiment",
+        "name",
+        "stop",
+        "config",
+        "resources_per_trial",
+        "num_samples",
+        "local_dir",
+        "upload_dir",
+        "trial_name_creator",
+        "loggers",
+        "sync_function",
+        "checkpoint_freq",
+        "checkpoint_at_end",
+        "export_formats",
+        "max_failures",
+        "restore",
+        "search_alg",
+        "scheduler",
+        "with_server",
+        "server_port",
+        "verbose",
+        "resume",
+        "queue_trials",
+        "reuse_actors",
+        "trial_executor",
+        "raise_on_failed_trial",
+    ]
+    assert run_experiments == [
+        "experiments",
+        "search_alg",
+        "scheduler",
+        "with_server",
+        "server_port",
+        "verbose",
+        "resume",
+        "queue_trials",
+        "reuse_actors",
+        "trial_executor",
+        "raise_on_failed_trial",
+    ]
+    assert experiment == [
+        "name",
+        "run",
+        "stop",
+        "config",
+        "resources_per_trial",
+        "num_samples",
+        "local_dir",
+        "upload_dir",
+        "trial_name_creator",
+        "loggers",
+        "sync_function",
+        "checkpoint_freq",
+        "checkpoint_at_end",
+        "export_formats",
+        "max_failures",
+        "restore",
+        "repeat",
+        "trial_resources",
+        "custom_loggers",
+    ]
 
 
 def test_everything_may_be_given_by_place(tmp_path: Path) -> None:
@@ -317,7 +364,8 @@ def test_folders_are_copied_by_a_template_or_a_function(tmp_path: Path) -> None:
 def copy(local, remote):
     with open("copied", "a") as f:
         f.write(remote + "\\n")
-run(climb, name="a", upload_dir="far", sync_function="mkdir -p {remote_dir} && cp -r {local_dir}/. {remote_dir}", verbose=0)
+command = "mkdir -p {remote_dir} && cp -r {local_dir}/. {remote_dir}"
+run(climb, name="a", upload_dir="far", sync_function=command, verbose=0)
 run(climb, name="b", upload_dir="mem://x", sync_function=tune.function(copy), verbose=0)
 [copied] = os.listdir("far")
 tell([sorted(os.listdir(os.path.join("far", copied))), open("copied").read()])

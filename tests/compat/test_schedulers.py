@@ -195,7 +195,8 @@ run(climb, search_alg=Mine())
 def test_variants_may_be_shuffled(tmp_path: Path) -> None:
     body = """
 from ray.tune.suggest import BasicVariantGenerator
-trials = run(climb, config={"g": grid_search(list(range(8)))}, search_alg=BasicVariantGenerator(shuffle=True), verbose=0)
+shuffled = BasicVariantGenerator(shuffle=True)
+trials = run(climb, config={"g": grid_search(list(range(8)))}, search_alg=shuffled, verbose=0)
 tell([[t.config["g"] for t in trials], str(trials[0])])
 """
     values, name = act(tmp_path, body).told

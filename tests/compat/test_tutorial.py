@@ -17,7 +17,8 @@ needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reas
 
 
 def run(name: str, folder: Path, *arguments: str, options: tuple[str, ...] = ()) -> Played:
-    played = play(folder, tutorial()[name], *arguments, options=options)
+    # threads that wait for each other by turning in circles would wait for long where others have the CPUs
+    played = play(folder, tutorial()[name], *arguments, options=options, OMP_NUM_THREADS="1")
     assert played.status == 0, played.err
     return played
 

@@ -137,6 +137,11 @@ class EventStore:
         """Yield ``(seq, event)`` of one trial, in order."""
         yield from self._select("WHERE trial = ? ORDER BY seq", trial)
 
+    def read_last(self) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` in order, but of a trial's reports only the last: enough to see where things are."""
+        last = "SELECT max(seq) FROM events WHERE kind = 'reported' GROUP BY trial"
+        yield from self._select(f"WHERE seq > ? AND (kind <> 'reported' OR seq IN ({last})) ORDER BY seq", 0)
+
     def _select(self, where: str, value: int) -> Iterator[tuple[int, Event]]:
         seq = 0
         try:
