@@ -87,7 +87,8 @@ def test_names_show_variables_by_path_with_five_digits() -> None:
 def test_trials_are_named_by_what_was_resolved_and_counted_from_zero(tmp_path: Path) -> None:
     body = """
 config = {"constant": 5, "nn": [grid_search([16]), sample_from(lambda spec: 8)],
-          "lr": sample_from(lambda spec: 0.0123456), "f": sample_from(lambda spec: 2.0), "where": sample_from(lambda spec: "a/b")}
+          "lr": sample_from(lambda spec: 0.0123456), "f": sample_from(lambda spec: 2.0),
+          "where": sample_from(lambda spec: "a/b")}
 trials = run(climb, config=config, num_samples=2, verbose=0)
 tell([[str(t), t.experiment_tag, t.config] for t in trials])
 """

@@ -160,22 +160,24 @@ def test_two_scripts_take_turns_in_a_folder_and_only_a_tip_is_logged(tmp_path: P
 # -- pbt_example
 
 
-def test_the_smoke_test_of_pbt_pauses_trials_and_logs_in_the_tutorials_words(tmp_path: Path) -> None:
-    played = run("pbt_example", tmp_path, "--smoke-test")
-    assert played.out == ""  # verbose=0
-    number = r"[0-9.e-]+"
-    explored = re.findall(
-        r"INFO \w+\.py:\d+ -- \[explore\] perturbed config from \{.*\} -> (\{.*\})$", played.err, re.MULTILINE
-    )
+def exploits(played: Played) -> list[dict[str, float]]:
+    """The configurations that trials went on with, each told in the tutorial's two lines."""
+    line, number = r"INFO \w+\.py:\d+ -- ", r"[0-9.e-]+"
+    explored = re.findall(line + r"\[explore\] perturbed config from \{.*\} -> (\{.*\})$", played.err, re.MULTILINE)
     exploited = re.findall(
-        r"INFO \w+\.py:\d+ -- \[exploit\] transferring weights from trial MyTrainableClass_\d\S* "
+        line + r"\[exploit\] transferring weights from trial MyTrainableClass_\d\S* "
         rf"\(score {number}\) -> MyTrainableClass_\d\S* \(score {number}\)$",
         played.err,
         re.MULTILINE,
     )
-    assert explored
     assert len(explored) == len(exploited)
-    assert {type(eval(config)["factor_2"]) for config in explored} == {int}
+    return [eval(config) for config in explored]
+
+
+def test_the_smoke_test_of_pbt_shares_four_cpus_and_prints_nothing_but_the_log(tmp_path: Path) -> None:
+    played = run("pbt_example", tmp_path, "--smoke-test")
+    assert played.out == ""  # verbose=0
+    assert {type(config["factor_2"]) for config in exploits(played)} <= {int}
     ends = set(re.findall(r"Destroying actor for trial MyTrainableClass_(\d)", played.err))
     assert ends == set("0123456789")
 
@@ -183,6 +185,9 @@ def test_the_smoke_test_of_pbt_pauses_trials_and_logs_in_the_tutorials_words(tmp
 @pytest.mark.heavy
 def test_pbt_example_runs_in_full(tmp_path: Path) -> None:
     played = run("pbt_example", tmp_path)
+    found = exploits(played)
+    assert found
+    assert {type(config["factor_2"]) for config in found} == {int}
     results = [folder / "result.json" for folder in played.folders("pbt_test")]
     assert [json.loads(path.read_text().splitlines()[-1])["training_iteration"] for path in results] == [100] * 10
 
