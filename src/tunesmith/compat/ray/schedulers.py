@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from tunesmith.compat.ray.errors import TuneError
-from tunesmith.schedulers import asha, fifo, hyperband, median, pbt
+from tunesmith.schedulers import asha, hyperband, median, pbt
 from tunesmith.schedulers.protocol import View
 from tunesmith.schedulers.rules import RULES_2019
 
@@ -20,14 +20,6 @@ def _objective(reward_attr: str | None, metric: str | None, mode: Mode | None) -
     if mode not in (None, "min", "max"):
         raise AssertionError(f"`mode` must be 'min' or 'max', got {mode!r}!")
     return metric or reward_attr or "episode_reward_mean", mode or "max"
-
-
-class PlainFifo(fifo.FIFOScheduler):
-    """Starts trials in their order: what a run takes when nothing else is wanted."""
-
-    def describe(self, view: View) -> str:
-        """Return its line of the status."""
-        return "Using FIFO scheduling algorithm."
 
 
 class AsyncHyperBandScheduler(asha.AsyncHyperBandScheduler):

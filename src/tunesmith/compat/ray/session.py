@@ -29,7 +29,6 @@ from tunesmith.compat.ray.own_scheduler import FIFOScheduler, OwnScheduler, Tria
 from tunesmith.compat.ray.registry import get_trainable_cls
 from tunesmith.compat.ray.resources import Resources, json_to_resources
 from tunesmith.compat.ray.roster import Roster
-from tunesmith.compat.ray.schedulers import PlainFifo
 from tunesmith.compat.ray.server import TuneServer
 from tunesmith.compat.ray.stopping import Criteria
 from tunesmith.compat.ray.suggest import BasicVariantGenerator, Suggestions, Variants
@@ -275,7 +274,7 @@ def _nobody(number: int) -> bool:
 def _scheduler(scheduler: Any, roster: Roster) -> Scheduler:
     """Return a scheduler that no other run has used."""
     if scheduler is None or type(scheduler) is FIFOScheduler:
-        return PlainFifo()
+        return tunesmith.FIFOScheduler()
     if isinstance(scheduler, TrialScheduler):
         return OwnScheduler(scheduler, roster.find)
     if isinstance(scheduler, Scheduler):
