@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -447,3 +449,40 @@ def test_two_runs_at_once_in_two_threads(run: Run) -> None:
         both = list(pool.map(lambda name: run(quadratic, num_samples=4, name=name), ["one", "two"]))
     assert [len(r.trials) for r in both] == [4, 4]
     assert not both[0].errors + both[1].errors
+
+
+def test_a_callback_may_ask_what_the_scheduler_is_doing(run: Run) -> None:
+    class Reader(tune.Callback):
+        told: list[str] = []
+
+        def on_start(self, path: Path, experiment: Any, total: int | None) -> None:
+            self.told.append(self.describe())
+
+    assert tune.Callback().describe() == ""
+    run(lambda c: 0.0, callbacks=[Reader()], executor="inline")
+    assert Reader.told == ["Using FIFO scheduling algorithm."]
+
+
+def test_the_classes_behind_a_decorated_function_are_those_of_the_script(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+import functools, pickle
+import tunesmith as tune
+class Model:
+    pass
+def decorated(function):
+    @functools.wraps(function)
+    def call(config):
+        return function(config)
+    return call
+@decorated
+def train(config):
+    return {"loss": len(pickle.dumps(Model()))}
+if __name__ == "__main__":
+    results = tune.run(train, verbose=0, storage_path=".")
+    print(results[0].status, results[0].error)
+"""
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == "TERMINATED None\n", done.stderr

@@ -11,17 +11,17 @@ from typing import Any
 from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.errors import TunesmithError
-from tunesmith.searchers.protocol import Searcher
+from tunesmith.searchers.protocol import Reminded, Searcher, Suggestion
 from tunesmith.trial import Failure
 
-Naming = Callable[[int, Mapping[str, Any]], e.Suggested]
+Naming = Callable[[int, Mapping[str, Any], Any], e.Suggested]
 
 
 class Asker:
     """Asks an eager searcher at once and any other one in a thread of its own, so that it never holds up a report.
 
     Args:
-        name: turns a number and values into the event that makes the trial.
+        name: turns a number, values and a memo into the event that makes the trial.
         wake: called from the thread when an answer has come.
     """
 
@@ -29,7 +29,7 @@ class Asker:
         self._searcher = searcher
         self._name = name
         self._wake = wake
-        self._orders: SimpleQueue[c.Ask | c.Tell | None] = SimpleQueue()
+        self._orders: SimpleQueue[c.Ask | c.Tell | c.Remind | None] = SimpleQueue()
         self._answers: SimpleQueue[list[e.Event]] = SimpleQueue()
         self._thread: Thread | None = None
 
@@ -40,9 +40,10 @@ class Asker:
         self._submit(order)
         return []
 
-    def tell(self, order: c.Tell) -> None:
-        """Pass a result on; it arrives before any later question."""
-        self._submit(order)
+    def tell(self, order: c.Tell | c.Remind) -> None:
+        """Pass on what the searcher has to know; it arrives before any later question."""
+        if isinstance(order, c.Tell) or isinstance(self._searcher, Reminded):
+            self._submit(order)
 
     def collect(self) -> list[e.Event]:
         """Return the answers that have come since the last call."""
@@ -56,7 +57,7 @@ class Asker:
         if self._thread is not None:
             self._orders.put(None)
 
-    def _submit(self, order: c.Ask | c.Tell) -> None:
+    def _submit(self, order: c.Ask | c.Tell | c.Remind) -> None:
         if self._thread is None:
             self._thread = Thread(target=self._serve, name="tunesmith-searcher", daemon=True)
             self._thread.start()
@@ -69,15 +70,19 @@ class Asker:
                 self._wake()
                 continue
             try:
-                self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
+                if isinstance(order, c.Tell):
+                    self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
+                elif isinstance(self._searcher, Reminded):
+                    self._searcher.remind(order.trial, order.memo)
             except Exception as error:  # noqa: BLE001 - a plug-in's fault becomes an event and ends no trial
                 self._answers.put([e.SearchFailed(_failure(error))])
                 self._wake()
 
     def _answer(self, order: c.Ask) -> list[e.Event]:
         try:
-            values = self._searcher.ask(order.first, order.count)
-            events: list[e.Event] = [self._name(order.first + i, v) for i, v in enumerate(values)]
+            answers = self._searcher.ask(order.first, order.count)
+            suggestions = [each if isinstance(each, Suggestion) else Suggestion(each) for each in answers]
+            events: list[e.Event] = [self._name(order.first + i, s.values, s.memo) for i, s in enumerate(suggestions)]
         except Exception as error:  # noqa: BLE001 - as above
             return [e.SearchFailed(_failure(error))]
         if len(events) < order.count:

@@ -84,6 +84,7 @@ class Plan(msgspec.Struct):
     checkpoint_at_end: bool
     callbacks: list[Callback]
     trial_name_creator: Callable[[naming.TrialInfo], str] | None
+    trial_dirname_creator: Callable[[naming.TrialInfo], str] | None
     seed: int | None
     verbose: int
     accept_changes: frozenset[str] = frozenset()
@@ -140,13 +141,13 @@ def _drive(
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
-    asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created), plan.executor.wake)
+    asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created, folder), plan.executor.wake)
     session, standing = 1, Standing()
     for event, orders in store.fold(controller.replay):
         session += type(event) is e.SessionOpened
         standing.see(event)
         for order in orders:
-            if isinstance(order, c.Tell):
+            if isinstance(order, (c.Tell, c.Remind)):
                 asker.tell(order)
         if virtual:
             virtual.set_clock(moment(event))
@@ -244,6 +245,8 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
 
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
+    for callback in plan.callbacks:
+        callback.describe = controller.describe
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
     policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
@@ -252,23 +255,50 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
 class _Namer:
     """Turns a number and values into the event that makes a trial."""
 
-    def __init__(self, plan: Plan, created: e.Created) -> None:
+    def __init__(self, plan: Plan, created: e.Created, folder: Path) -> None:
         self._plan = plan
         self._prefix = created.experiment_id[:5]
+        self._path = folder
+        self._folders: set[str] = set()  # those that a user's function has named
+        wanted = plan.trial_name_creator, plan.trial_dirname_creator
+        self._needs_config = any(wanted) or not isinstance(plan.resources, Resources)
 
-    def __call__(self, number: int, values: Mapping[str, Any]) -> e.Suggested:
+    def __call__(self, number: int, values: Mapping[str, Any], memo: Any) -> e.Suggested:
         plan = self._plan
         trial_id = f"{self._prefix}_{number:05d}"
         tag = naming.tag(number, values)
         name = f"{plan.trainable_name}_{tag}"
-        if plan.trial_name_creator is not None or not isinstance(plan.resources, Resources):
+        folder, resources = "", None
+        if self._needs_config:
             config = plan.space.build(values)
-        if plan.trial_name_creator is not None:
-            name = plan.trial_name_creator(naming.TrialInfo(number, trial_id, plan.trainable_name, tag, config))
-            if not isinstance(name, str) or not name:
-                raise ArgumentError(f"trial_name_creator must return a name, a text; it returned {name!r}.")
-        resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
-        return e.Suggested(number, trial_id, name, naming.folder(number, name), _record(values), resources)
+            info = naming.TrialInfo(number, trial_id, plan.trainable_name, tag, config)
+            name = _named(plan.trial_name_creator, "trial_name_creator", info) or name
+            folder = self._free(_named(plan.trial_dirname_creator, "trial_dirname_creator", info))
+            resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
+        folder = folder or naming.folder(number, name)
+        return e.Suggested(number, trial_id, name, folder, _record(values), resources, memo)
+
+    def _free(self, folder: str) -> str:
+        """Return the name of a folder if it can be one and no other trial has it."""
+        if set(folder) & {"/", "\0"} or folder in (".", ".."):
+            raise ArgumentError(f"trial_dirname_creator must return the name of a folder, not a path: {folder!r}.")
+        if folder and (folder in self._folders or (self._path / folder).exists()):
+            raise ArgumentError(
+                f"trial_dirname_creator must return another name for each trial, but {folder!r} is taken. "
+                "Put the trial's number or its id into it."
+            )
+        self._folders.add(folder)
+        return folder
+
+
+def _named(creator: Callable[[naming.TrialInfo], str] | None, argument: str, info: naming.TrialInfo) -> str:
+    """Return what a user's function makes of a trial; nothing without such a function."""
+    if creator is None:
+        return ""
+    name = creator(info)
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"{argument} must return a name, a text; it returned {name!r}.")
+    return name
 
 
 def _configure(space: Space, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,13 @@ class Tell(Command, frozen=True):
     failed: bool = False
 
 
+class Remind(Command, frozen=True):
+    """Remind the searcher of a suggestion of its own, which is a fact now."""
+
+    trial: int
+    memo: Any
+
+
 class WakeAt(Command, frozen=True):
     """Send a Tick at `at`, seconds since the epoch."""
 

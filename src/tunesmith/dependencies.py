@@ -11,8 +11,8 @@ from tunesmith.errors import SpaceError
 from tunesmith.paths import CHOSEN, join
 
 
-class _UnresolvedError(Exception):
-    """A function looked at a value that is not computed yet."""
+class UnresolvedError(Exception):
+    """A function looked at a value that is not computed yet: it is called again later, so it must let this pass."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -85,7 +85,7 @@ def _look(node: Any, path: str, values: MutableMapping[str, Any]) -> Any:
         index = values.get(path + CHOSEN)
         if index is not None and isinstance(node, (Choice, Grid)):
             return _look((node.options if isinstance(node, Choice) else node.values)[index], path, values)
-        raise _UnresolvedError(path)
+        raise UnresolvedError(path)
     if type(node) in (dict, list, tuple):
         return View(node, path, values)
     return node
@@ -109,7 +109,7 @@ def resolve(template: Any, values: MutableMapping[str, Any], rng: Callable[[str]
         while path not in values:
             try:
                 value = functions[path].function(Spec(view, stream := rng(path)))
-            except _UnresolvedError as missing:
+            except UnresolvedError as missing:
                 compute(missing.path, (*waiting, path))
                 continue
             except SpaceError:

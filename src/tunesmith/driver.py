@@ -136,7 +136,7 @@ class Driver:
                     log.append(order.event)
                 elif isinstance(order, c.Ask):
                     queue.extend(self._asker.ask(order))
-                elif isinstance(order, c.Tell):  # a question that comes after it must know
+                elif isinstance(order, (c.Tell, c.Remind)):  # a question that comes after it must know
                     self._asker.tell(order)
                 else:
                     rest.append(order)

@@ -79,13 +79,17 @@ class Redefined(Event, frozen=True):
 
 
 class Suggested(TrialEvent, frozen=True):
-    """The searcher made a trial. `values` are the resolved variables, by path such as ``model/layers/0``."""
+    """The searcher made a trial. `values` are the resolved variables, by path such as ``model/layers/0``.
+
+    `memo` is what the searcher is reminded of with it, in a replay too.
+    """
 
     trial_id: str
     name: str
     folder: str
     values: dict[str, Any]
     resources: Resources | None = None
+    memo: Any = None
 
 
 class Exhausted(Event, frozen=True):

@@ -167,6 +167,7 @@ def replay(
             checkpoint_at_end=False,
             callbacks=[],
             trial_name_creator=None,
+            trial_dirname_creator=None,
             seed=created.seed if check.check_seed(seed) is None else seed,
             verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         )

@@ -63,6 +63,7 @@ def run(
     checkpoint_quota_bytes: int | None = None,
     callbacks: Sequence[Callback] | None = None,
     trial_name_creator: Callable[[TrialInfo], str] | None = None,
+    trial_dirname_creator: Callable[[TrialInfo], str] | None = None,
     seed: int | None = None,
     verbose: int = 1,
     **unknown: Any,
@@ -128,6 +129,8 @@ def run(
             deleted that no trial may need, whatever else is said of keeping, the last and the best ones at last.
         callbacks: instances of `tunesmith.Callback`, readers of the run.
         trial_name_creator: a function of a `TrialInfo` that returns the trial's name.
+        trial_dirname_creator: a function of a `TrialInfo` that returns the name of the trial's folder, another one
+            for each trial.
         seed: makes the suggestions the same in every run, in whatever order trials end; drawn by default.
         verbose: 0 prints nothing, 1 a live table and a summary, 2 also a line for what becomes of each trial.
         unknown: refused, with the nearest right name.
@@ -192,6 +195,7 @@ def run(
         checkpoint_at_end=bool(checkpoint_at_end),
         callbacks=check.check_callbacks(callbacks),
         trial_name_creator=check.check_function("trial_name_creator", trial_name_creator),
+        trial_dirname_creator=check.check_function("trial_dirname_creator", trial_dirname_creator),
         seed=check.check_seed(seed),
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),

@@ -16,7 +16,7 @@ from tunesmith import codec
 from tunesmith.dependencies import resolve
 from tunesmith.domains import Choice, Domain, Grid, Integer, SampleFrom
 from tunesmith.errors import SpaceError
-from tunesmith.paths import CHOSEN, join
+from tunesmith.paths import CHOSEN, join, put
 from tunesmith.streams import stream
 
 _SCALARS = (str, int, float, bool, bytes, complex, type(None))
@@ -55,7 +55,7 @@ class Space:
 
     What is drawn for a trial is a mapping of paths to values (`sample`), from which the configuration is built
     (`build`). An option that holds domains, or that can't be written down by value, is kept by its index, at the
-    path with a ``?`` behind it.
+    path with a ``?`` behind it. A searcher may give values at other paths too: they are put in.
 
     >>> from tunesmith.domains import choice, uniform
     >>> space = Space({"model": choice([{"kind": "linear"}, {"kind": "rbf", "gamma": uniform(0, 1)}]), "seed": 1})
@@ -82,6 +82,7 @@ class Space:
         self._functions = {v.path for v in self.variables if isinstance(v.domain, SampleFrom)}
         self._computed = bool(self._functions)
         self._has_branches = any(v.condition is not None for v in self.variables)
+        self._known = frozenset(path for v in self.variables for path in (v.path, v.path + CHOSEN))
 
     @property
     def grid_size(self) -> int:
@@ -174,6 +175,8 @@ class Space:
             SpaceError: a constant can't be copied, or a value is missing.
         """
         built: dict[str, Any] = _build(self.template, "", values)
+        for path in values.keys() - self._known:
+            put(built, path, copy.deepcopy(values[path]))
         return built
 
     def describe(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class PromptAsker(Asker):
         """Return the suggestions."""
         return self._answer(order)
 
-    def _submit(self, order: c.Ask | c.Tell) -> None:
+    def _submit(self, order: c.Ask | c.Tell | c.Remind) -> None:
         self._orders.put(order)
         self._orders.put(None)
         self._serve()

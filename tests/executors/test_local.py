@@ -388,3 +388,21 @@ def test_no_descriptor_and_no_process_is_left_after_a_run(tmp_path: Path) -> Non
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     assert not [pid for pid in mine if alive(int(pid))]
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_import_first_what_they_are_to_prepare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    (tmp_path / "preparing.py").write_text("import sys\nsys.prepared = 'prepared'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def train(config: dict[str, Any]) -> dict[str, Any]:
+        import sys
+
+        return {"loss": 0.0, "how": getattr(sys, "prepared", "not")}
+
+    executor = tune.LocalExecutor(start=start, prepare="preparing")  # type: ignore[arg-type]  # one of its words
+    results = tune.run(train, storage_path=tmp_path, executor=executor, verbose=0)
+    assert results[0].last_result is not None
+    assert results[0].last_result["how"] == "prepared"

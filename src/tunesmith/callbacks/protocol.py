@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tunesmith.core.experiment import Experiment
@@ -14,7 +14,11 @@ class Callback:
 
     Callbacks run in the driver, after the replies to the workers, so a slow one never holds a report up. One that
     raises is reported once, is switched off, and never ends the run. None of them can change the run.
+
+    `describe`, which is there from `on_start` on, returns what the scheduler says that it is doing: a line, or several.
     """
+
+    describe: Callable[[], str] = staticmethod(str)
 
     def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
         """Take note that the run begins or goes on.

@@ -12,11 +12,17 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from tunesmith.cli import recover
+from tunesmith.cli import add_note, ls, lsx, ray, recover
 from tunesmith.errors import TunesmithError
 from tunesmith.version import __version__
 
-COMMANDS: Final[dict[str, ModuleType]] = {"recover": recover}
+COMMANDS: Final[dict[str, ModuleType]] = {
+    "ls": ls,
+    "lsx": lsx,
+    "add-note": add_note,
+    "recover": recover,
+    "ray": ray,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

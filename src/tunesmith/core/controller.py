@@ -118,6 +118,8 @@ class Controller:
             self._places.pending.append(event.trial)
             self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
+            if not self._eager:
+                orders.append(c.Remind(event.trial, event.memo))
         elif isinstance(event, e.TrialEvent) and trial is not None:
             self._uniform = self._uniform and trial.resources is None
             self._fold_trial(event, trial, orders)

@@ -49,6 +49,7 @@ class LocalExecutor:
         stop_grace_s: how long a worker may take to leave after its trial has ended.
         park: how many paused trials may stay in memory, each in its process and without its share of the machine.
             Others are saved and leave. Those with GPUs always leave; so do all when the machine's memory runs short.
+        prepare: the name of a module that the workers' processes import before anything of the trainable's.
     """
 
     def __init__(  # noqa: PLR0917 - a run's settings, usually by name
@@ -59,6 +60,7 @@ class LocalExecutor:
         start: Literal["auto", "fork", "spawn"] = "auto",
         stop_grace_s: float = 5.0,
         park: int = 32,
+        prepare: str = "",
     ) -> None:
         if isinstance(park, bool) or not isinstance(park, int) or park < 0:
             raise ArgumentError(f"park must be a whole number of trials, 0 or more, got {park!r}.")
@@ -68,6 +70,7 @@ class LocalExecutor:
         self._start_method = start
         self._grace_s = stop_grace_s
         self._park = park
+        self._prepare = prepare
         self.start: wire.Ready | None = None  # how workers are started, and why; known once the first one is
         self._zygote: ZygoteProcess | None = None
         self._is_open = False
@@ -112,7 +115,7 @@ class LocalExecutor:
         try:
             self._launch()  # it comes up while the job is made into bytes
             self._job_file, size, spans = pack_job(job)
-            self._sheet = job_sheet(job, self._start_method, size, spans, reuse=reuse_workers)
+            self._sheet = job_sheet(job, self._start_method, size, spans, reuse=reuse_workers, prepare=self._prepare)
             self._send_job()
         except BaseException:
             self.close(0)

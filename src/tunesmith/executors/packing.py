@@ -11,7 +11,9 @@ from tunesmith.worker.job import Job
 from tunesmith.worker.process import THREAD_LIMITS
 
 
-def job_sheet(job: Job, start: str, size: int, spans: list[tuple[int, int]], *, reuse: bool) -> wire.JobSheet:
+def job_sheet(
+    job: Job, start: str, size: int, spans: list[tuple[int, int]], *, reuse: bool, prepare: str = ""
+) -> wire.JobSheet:
     """Return the plain half of a job; `size` and `spans` describe the other half, in its file."""
     threads = {} if job.threads is None else {name: str(job.threads) for name in THREAD_LIMITS}
     return wire.JobSheet(
@@ -28,6 +30,7 @@ def job_sheet(job: Job, start: str, size: int, spans: list[tuple[int, int]], *, 
         spans,
         {name: value for name, value in threads.items() if name not in os.environ},
         [name for name in THREAD_LIMITS if name in os.environ],
+        prepare,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,6 +23,13 @@ class Past(msgspec.Struct, frozen=True):
 
     observations: tuple[Observation, ...]
     best: int
+
+
+class Suggestion(msgspec.Struct, frozen=True):
+    """Values for a trial, by path, and what the searcher wants to be reminded of with them: plain JSON values."""
+
+    values: Mapping[str, Any]
+    memo: Any = None
 
 
 class Searcher(Protocol):
@@ -48,7 +55,7 @@ class Searcher(Protocol):
         """How many trials there will be at most; None when nobody knows."""
         ...
 
-    def ask(self, first: int, count: int) -> Sequence[Mapping[str, Any]]:
+    def ask(self, first: int, count: int) -> Sequence[Mapping[str, Any] | Suggestion]:
         """Suggest values for trials number `first` to ``first + count - 1``: one mapping of path to value for each.
 
         Fewer than `count` means that there is nothing more to suggest, ever. Must be a pure function of the setup,
@@ -58,4 +65,16 @@ class Searcher(Protocol):
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn a trial's result (`final` False) or its end. Called in the order of the events, also in a replay."""
+        ...
+
+
+@runtime_checkable
+class Reminded(Protocol):
+    """A searcher that is reminded of what it has suggested: not eager, and with state of its own."""
+
+    def remind(self, trial: int, memo: Any) -> None:
+        """Learn that a suggestion is a fact: trial number `trial` is made, and `memo` is what came with its values.
+
+        Called before anything is told of the trial, in the order of the events, also in a replay.
+        """
         ...

@@ -202,6 +202,12 @@ class EventStore:
         for seqs, events in self._select("WHERE trial = ? ORDER BY seq", trial):
             yield from zip(seqs, events, strict=True)
 
+    def read_last(self) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` in order, but of a trial's reports only the last: enough to see where things are."""
+        last = "SELECT max(seq) FROM events WHERE kind = 'reported' GROUP BY trial"
+        for seqs, events in self._select(f"WHERE seq > ? AND (kind <> 'reported' OR seq IN ({last})) ORDER BY seq", 0):
+            yield from zip(seqs, events, strict=True)
+
     def read_kind(self, kind: type[Event]) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` of one kind, in order. Raises as `read`."""
         for seqs, events in self._select("WHERE kind = ? ORDER BY seq", kind.__name__.lower()):

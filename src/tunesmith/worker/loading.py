@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import pickle
 import sys
+from importlib import import_module
 from typing import Any
 
 from tunesmith.worker.job import Job
@@ -17,6 +18,8 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
     Large buffers are mapped, not read: forked workers share their pages, and writing to one changes the writer's own
     copy alone.
     """
+    if sheet.prepare:
+        import_module(sheet.prepare)
     size = sheet.spans[-1][0] + sheet.spans[-1][1] if sheet.spans else sheet.size
     mapped = memoryview(mmap.mmap(fd, max(size, 1), access=mmap.ACCESS_COPY))
     buffers = [mapped[offset : offset + length] for offset, length in sheet.spans]
@@ -41,6 +44,8 @@ def _expose(trainable: Any) -> None:
     Without it, the user's own pickling (``torch.save`` of a model, say) would not find the classes of the script.
     """
     main = vars(sys.modules["__main__"])
+    while (inner := getattr(trainable, "__wrapped__", None)) is not None:  # as functools.wraps leaves it
+        trainable = inner
     found: dict[str, Any] = {}
     for item in (trainable, *(vars(trainable).values() if isinstance(trainable, type) else ())):
         if getattr(item, "__module__", None) == "__main__":

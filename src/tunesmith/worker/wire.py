@@ -79,7 +79,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
 
     `size` is the pickle's length in bytes, `spans` the offset and length of each out-of-band buffer. `start` is
     ``auto``, ``fork`` or ``spawn``. `environ` are variables to be set before the user's modules are imported, `fixed`
-    the thread limits that the user has set and that no trial changes.
+    the thread limits that the user has set and that no trial changes. `prepare` is a module to import first.
     """
 
     path: str
@@ -95,6 +95,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     spans: list[tuple[int, int]]
     environ: dict[str, str]
     fixed: list[str]
+    prepare: str = ""
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):

@@ -1,0 +1,2 @@
+def categorical_crossentropy(truth, guess):
+    raise NotImplementedError
