@@ -78,11 +78,10 @@ def test_a_worker_that_wakes_after_it_was_given_up_writes_nothing_of_its_success
     tmp_path: Path, shelf: CheckpointShelf
 ) -> None:
     successor = CheckpointShelf(str(tmp_path), "trial", 2)
-    aside = write(shelf.prepare(3), "old")
-    with_its_name = shelf._free_name(aside, 3)  # it stops here, between the choice of the name and its use
-    theirs = successor.keep(write(successor.prepare(3), "new"), 3, 1.0)
+    with_its_name = shelf._free_name(shelf.prepare(3), 3)  # it stops here, between the choice of the name and its use
+    theirs = successor.keep(3, 1.0, lambda folder: write(folder, "new"))
     assert with_its_name != tmp_path / theirs.path
-    ours = shelf.keep(aside, 3, 1.0)
+    ours = shelf.keep(3, 1.0, lambda folder: write(folder, "old"))
     for ref, text in ((ours, "old"), (theirs, "new")):
         with successor.find(ref).as_directory() as folder:
             assert Path(folder, "weights").read_text() == text
@@ -105,7 +104,7 @@ def test_one_of_before_there_were_digests_is_taken_as_it_is(tmp_path: Path, shel
 def test_a_later_start_gives_its_checkpoints_other_names_also_when_the_older_ones_are_gone(tmp_path: Path) -> None:
     source = str(write(tmp_path / "s", "a"))
     paths = [CheckpointShelf(str(tmp_path), "trial", n).keep_copy(source, Sheet(1, 0)).path for n in (1, 1, 2, 7)]
-    assert paths == [f"trial/checkpoint_000001{end}" for end in ("", ".2", ".3", ".7")]
+    assert paths == [f"trial/checkpoint_000001{end}" for end in ("", "-2", ".2", ".7")]
 
 
 def test_nothing_is_left_of_one_that_could_not_be_written(tmp_path: Path, shelf: CheckpointShelf) -> None:

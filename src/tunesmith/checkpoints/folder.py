@@ -15,7 +15,7 @@ from tunesmith.trial import CheckpointRef
 from tunesmith.worker.checkpoint import read_sheet
 
 _DOOMED: Final = ".deleted"
-_WHOLE: Final = re.compile(r"checkpoint_\d{6,}(\.\d+)?")
+_WHOLE: Final = re.compile(r"checkpoint_\d{6,}(\.\d+)?(-\d+)?")
 _PART: Final = re.compile(rf"{_WHOLE.pattern}(\.tmp-\d+|{re.escape(_DOOMED)})")
 
 
