@@ -81,8 +81,12 @@ class TrialFiles(Callback):
         if not damaged:
             return
         for event in past:
-            if isinstance(event, e.TrialEvent) and event.trial in damaged:
-                (self._report if type(event) is e.Reported else self._turn)(event)  # type: ignore[arg-type]  # narrowed
+            if not isinstance(event, e.TrialEvent) or event.trial not in damaged:
+                continue
+            if type(event) is e.Reported:
+                self._report(event)
+            else:
+                self._turn(event)
         self._finish_ended(damaged)
         self.flush()
 
@@ -132,13 +136,15 @@ class TrialFiles(Callback):
 
     def _turn(self, event: e.TrialEvent) -> None:
         if type(event) is e.Suggested:
-            self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment.created)
+            before = self._trials.get(event.trial)  # there is one if its file is made anew
+            trial = self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment.created)
+            trial.page = before.page if before is not None else None
         elif isinstance(event, (e.Placed, e.Started, e.Cloned, e.Changed)):
             trial = self._trials[event.trial]
             self._write(trial)  # what waits was reported before this
-            before = trial.results
+            told = trial.results
             trial.apply(event)
-            if trial.results < before:
+            if trial.results < told:
                 self._cut(trial, trial.results)
             if type(event) is not e.Placed:
                 self._begin(trial)
