@@ -91,7 +91,8 @@ class Controller:
             self._after_report(event, orders)
         else:
             self._react(event, orders)
-        self._discard(orders)
+        if not self._retention.is_idle:
+            self._discard(orders)
         return orders
 
     def replay(self, event: e.Event) -> list[c.Command]:

@@ -89,6 +89,7 @@ class Retention:
         self._best: dict[int, list[Ranked]] = {}  # heaps with the worst on top
         self._due: dict[str, _Entry] = {}  # what nothing holds
         self._size = self._age = 0
+        self._quota: float = inf if keep.quota is None else keep.quota
         self._candidates: list[tuple[int, int, str]] = []  # (rank, age, path): a heap of what no trial needs
 
     # -- the fold
@@ -108,7 +109,8 @@ class Retention:
             if owner is not None:
                 self._follow(self._trials[owner])
         elif isinstance(event, e.TrialEvent):
-            self._written(event)
+            if event.trial in self._held or getattr(event, "checkpoint", None) is not None:  # seldom in most runs
+                self._written(event)
         elif kind is e.SessionOpened:
             for trial in self._trials:
                 self._follow(trial)
@@ -195,7 +197,7 @@ class Retention:
             return
         if entry.rules or entry.needs or entry.shows:
             self._due.pop(path, None)
-            if self.keep.quota is not None and not entry.needs:
+            if self._quota < inf and not entry.needs:
                 self._offer(entry)
         else:
             self._due[path] = entry
@@ -232,11 +234,8 @@ class Retention:
 
         Each of them must come back by `apply`.
         """
-        if not self._due and not self.is_full:
-            return []
         going = dict(self._due)
-        excess = 0 if self.keep.quota is None else self._size - self.keep.quota
-        excess -= sum(entry.reference.size for entry in going.values())
+        excess = self._size - self._quota - sum(entry.reference.size for entry in going.values())
         candidates = self._candidates
         while excess > 0 and candidates:
             item = heappop(candidates)
@@ -253,4 +252,9 @@ class Retention:
     @property
     def is_full(self) -> bool:
         """Whether they are more than the quota."""
-        return self.keep.quota is not None and self._size > self.keep.quota
+        return self._size > self._quota
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to `review`."""
+        return not self._due and self._size <= self._quota
