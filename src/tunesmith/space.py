@@ -105,10 +105,13 @@ class Space:
                 f"{self.grids[0].path!r}. Use choice there, or search with the VariantSearcher."
             )
 
-    def sample(self, seed: int, number: int, grid_index: int = 0) -> dict[str, Any]:
+    def sample(
+        self, seed: int, number: int, grid_index: int = 0, chosen: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return values for trial `number`, at point `grid_index` of the grid: a pure function of the arguments.
 
-        The first grid by path varies fastest. Functions of `sample_from` are called here and nowhere else.
+        The first grid by path varies fastest. What is not `chosen` already, by path, is drawn. Functions of
+        `sample_from` are called here and nowhere else.
         """
         rng = stream(seed, "suggest", number)
         values: dict[str, Any] = {}
@@ -118,6 +121,9 @@ class Space:
             self._put_option(values, variable.path, options, index, rng)
         for variable in self._drawn:
             self._put(values, variable.path, variable.domain, rng)
+        for path, value in (chosen or {}).items():
+            values.pop(path.removesuffix(CHOSEN) if path.endswith(CHOSEN) else path + CHOSEN, None)
+            values[path] = value
         if self._computed:
             resolve(self.template, values, lambda path: stream(seed, "sample_from", number, path))
         return values
