@@ -187,3 +187,10 @@ def test_values_survive_the_disk_and_build_the_same_configuration(config: dict[s
     restored = {path: codec.from_plain(v) for path, v in stored.items()}
     assert space.build(restored) == space.build(values)
     assert not any(isinstance(v, d.Domain) for v in values.values())
+
+
+def test_what_is_chosen_already_is_not_drawn_and_is_seen_by_functions() -> None:
+    twice = d.sample_from(lambda spec: spec.config.a * 2)
+    space = Space({"a": d.uniform(0, 1), "b": twice, "c": d.choice([1, {"d": 2}])})
+    values = space.sample(1, 0, chosen={"a": 5.0, "c?": 1, "e/f": 7})
+    assert space.build(values) == {"a": 5.0, "b": 10.0, "c": {"d": 2}, "e": {"f": 7}}

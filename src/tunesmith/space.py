@@ -120,12 +120,20 @@ class Space:
             )
 
     def sample(
-        self, seed: int, number: int, grid_index: int = 0, given: Mapping[str, Any] | None = None
+        self,
+        seed: int,
+        number: int,
+        grid_index: int = 0,
+        given: Mapping[str, Any] | None = None,
+        *,
+        chosen: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return values for trial `number`, at point `grid_index` of the grid: a pure function of the arguments.
 
         The first grid by path varies fastest. Functions of `sample_from` are called here and nowhere else. What is
-        `given`, by path, is neither drawn nor computed; that it lies in the space is not checked.
+        `given`, by path, is neither drawn nor computed; that it lies in the space is not checked. What a searcher has
+        `chosen`, by path, stands instead of what was drawn, also at paths that the space does not name, and functions
+        see it.
         """
         rng = stream(seed, "suggest", number)
         values = _Values(given or {})
@@ -135,6 +143,9 @@ class Space:
             self._put_option(values, variable.path, options, index, rng)
         for variable in self._drawn:
             self._put(values, variable.path, variable.domain, rng)
+        for path, value in (chosen or {}).items():
+            values.pop(path.removesuffix(CHOSEN) if path.endswith(CHOSEN) else path + CHOSEN, None)
+            values[path] = value
         if self._computed:
             values.update({path: value for path, value in values.given.items() if path in self._functions})
             resolve(self.template, values, lambda path: stream(seed, "sample_from", number, path))

@@ -274,6 +274,7 @@ tell([t.last_result["training_iteration"] <= 4 for t in trials])
         ("run(climb, sync_function='cp {local_dir} x', upload_dir='x')", "AssertionError"),
         ("run(climb, sync_function='cp {local_dir} {remote_dir}')", "AssertionError"),
         ("run(climb, upload_dir='ftp://x')", "Upload uri must start with one of"),
+        ("run(climb, resources_per_trial={'cpu': grid_search([1, 2])})", "Here only the values in config can be"),
         ("run(climb, scheduler=7)", "scheduler must be an object"),
         ("run(climb, search_alg=7)", "search_alg must be"),
     ],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,13 +23,12 @@ from tunesmith.compat.ray.experiment import DefaultFailures, Experiment
 from tunesmith.compat.ray.files import StateFile, TrialPapers
 from tunesmith.compat.ray.function import wrap_function
 from tunesmith.compat.ray.log import log
-from tunesmith.compat.ray.markers import Marked
+from tunesmith.compat.ray.markers import Marked, is_marked
 from tunesmith.compat.ray.markers import function as literal
 from tunesmith.compat.ray.own_scheduler import FIFOScheduler, OwnScheduler, TrialScheduler
 from tunesmith.compat.ray.registry import get_trainable_cls
 from tunesmith.compat.ray.resources import Resources, json_to_resources
 from tunesmith.compat.ray.roster import Roster
-from tunesmith.compat.ray.server import TuneServer
 from tunesmith.compat.ray.stopping import Criteria
 from tunesmith.compat.ray.suggest import BasicVariantGenerator, Suggestions, Variants
 from tunesmith.compat.ray.trainable import Trainable
@@ -41,6 +40,9 @@ from tunesmith.resources import Resources as Request
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import EventStore
+
+if TYPE_CHECKING:
+    from tunesmith.compat.ray.server import TuneServer
 
 _DATABASE = "experiment.db"
 
@@ -70,6 +72,7 @@ class Session:
         self._path = Path(spec["local_dir"]).absolute() / experiment.name
         self._trainable = get_trainable_cls(spec["run"])
         self._marked = Marked(spec["config"], {name: part for name, part in spec.items() if name != "config"})
+        _refuse_marks(spec)
         self._total = CLUSTER.total()
         self._is_class = isinstance(self._trainable, type)
         self._seed = 0
@@ -78,6 +81,8 @@ class Session:
         """Run it to its end, and then what a client has added meanwhile; return the trials."""
         if not self._options.with_server:
             return self._run_alone(None)
+        from tunesmith.compat.ray.server import TuneServer
+
         with TuneServer(self._options.server_port) as server:
             trials = self._run_alone(server)
             while (added := server.next_added()) is not None:
@@ -265,6 +270,16 @@ class Session:
                 continue
             resolved[path] = value
         return naming.tag(number, naming.format_vars(resolved))
+
+
+def _refuse_marks(spec: Mapping[str, Any]) -> None:
+    """Raise TuneError if something is to be resolved in another part of the spec than the configuration."""
+    for name, part in spec.items():
+        if name != "config" and is_marked(part):
+            raise TuneError(
+                f"{name} is to be resolved for each trial: {part!r}. Here only the values in config can be. Put it "
+                "there, or give it as it is."
+            )
 
 
 def _nobody(number: int) -> bool:

@@ -113,7 +113,7 @@ class Suggestions:
                     f"{type(self._algorithm).__name__}._suggest returned None, to be asked later. Give the searcher "
                     "max_concurrent instead, the most trials at once: it is not asked while there are so many."
                 )
-            answers.append({**self._marked.sample(self._seed, number), **flat(suggested)})
+            answers.append(self._marked.sample(self._seed, number, flat(suggested)))
         return answers
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
