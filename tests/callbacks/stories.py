@@ -10,6 +10,7 @@ from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.experiment import Experiment
 from tunesmith.resources import Allocation, Resources
+from tunesmith.retrying import FailurePolicy
 from tunesmith.trial import CheckpointRef, Failure
 
 
@@ -22,7 +23,7 @@ class Story:
 
     def __init__(self, path: Path, *readers: Callback, **space: Any) -> None:
         self.path, self.readers = path, list(readers)
-        self.experiment, self.past = Experiment(-1), list[e.Event]()
+        self.experiment, self.past = Experiment(FailurePolicy(-1)), list[e.Event]()
         self.allocation = Allocation(Resources())
         for reader in readers:
             reader.on_start(path, self.experiment, None)
