@@ -85,8 +85,10 @@ def draw(seed: int) -> Plan:
     names = list(SCHEDULERS)
     random = Random(f"faults {seed}")
     settings = _draw_settings(names[seed % len(names)], random)
-    faults = tuple(_draw_fault(settings, random) for _ in range(random.randint(2, 4)))
-    return Plan(seed, settings, faults, at_once=random.random() < 0.7)
+    faults = [_draw_fault(settings, random) for _ in range(random.randint(2, 4))]
+    while faults[0].point == "replay":  # the first start has nothing to fold
+        faults[0] = _draw_fault(settings, random)
+    return Plan(seed, settings, tuple(faults), at_once=random.random() < 0.7)
 
 
 def _draw_settings(scheduler: str, random: Random) -> Settings:

@@ -6,7 +6,7 @@ audit events of file operations, and the two borders of the driver's round, the 
 | point             | the instant                                                                           |
 |-------------------|---------------------------------------------------------------------------------------|
 | statement         | before an SQL statement of the driver, those that make the database among them          |
-| commit            | in a transaction, before its COMMIT                                                    |
+| commit            | before a batch of events is committed: its COMMIT, or the INSERT that is one by itself |
 | committed         | after a commit, before any order that follows from it                                  |
 | half obeyed       | when only the first of several orders has been sent (with one: none)                   |
 | obeyed            | when all orders of a round have been sent, before old checkpoints are deleted          |
@@ -132,13 +132,17 @@ class _Counter:
 # -- in the driver
 
 
-def _trace(wanted: Callable[[str], bool]) -> Callable[[_Counter], None]:
+def _commits(statement: str, connection: sqlite3.Connection) -> bool:
+    return statement == "COMMIT" or (statement.startswith("INSERT") and not connection.in_transaction)
+
+
+def _trace(wanted: Callable[[str, sqlite3.Connection], bool]) -> Callable[[_Counter], None]:
     def install(reached: _Counter) -> None:
         connect = sqlite3.connect
 
         def connect_traced(*args: Any, **named: Any) -> sqlite3.Connection:
             connection = connect(*args, **named)
-            connection.set_trace_callback(lambda statement: reached() if wanted(statement) else None)
+            connection.set_trace_callback(lambda statement: reached() if wanted(statement, connection) else None)
             return connection
 
         sqlite3.connect = connect_traced  # type: ignore[assignment]
@@ -220,8 +224,8 @@ def _is_below(path: object, folder: str) -> bool:
 
 
 _DRIVER_POINTS: dict[str, Callable[[_Counter], None]] = {
-    "statement": _trace(lambda statement: True),
-    "commit": _trace(lambda statement: statement == "COMMIT"),
+    "statement": _trace(lambda statement, connection: True),
+    "commit": _trace(_commits),
     "committed": _after(_store, "append"),
     "half obeyed": _half_obeyed,
     "obeyed": _after(_executor, "obey"),
