@@ -192,5 +192,12 @@ def test_values_survive_the_disk_and_build_the_same_configuration(config: dict[s
 def test_what_is_chosen_already_is_not_drawn_and_is_seen_by_functions() -> None:
     twice = d.sample_from(lambda spec: spec.config.a * 2)
     space = Space({"a": d.uniform(0, 1), "b": twice, "c": d.choice([1, {"d": 2}])})
-    values = space.sample(1, 0, chosen={"a": 5.0, "c?": 1, "e/f": 7})
+    values = space.sample(1, 0, given={"a": 5.0, "c?": 1, "e/f": 7})
     assert space.build(values) == {"a": 5.0, "b": 10.0, "c": {"d": 2}, "e": {"f": 7}}
+
+
+def test_a_value_that_has_no_place_is_refused_where_it_is_given_and_left_out_where_it_is_of_before() -> None:
+    space = Space({"net": 5, "a": d.uniform(0, 1)})
+    with pytest.raises(SpaceError, match="'net/lr', where the search space has no place"):
+        space.sample(1, 0, given={"net/lr": 0.1})
+    assert space.build({"a": 0.5, "net/lr": 0.1, "model?": 1}) == {"net": 5, "a": 0.5}

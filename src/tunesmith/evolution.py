@@ -54,7 +54,8 @@ def refit(space: Space, before: Mapping[str, Any], values: Mapping[str, Any], se
             kept[path] = index
         else:
             gone.append(path.removesuffix(CHOSEN))
-    return kept | space.sample(seed, number, number % space.grid_size, kept)
+    placed = {path: value for path, value in kept.items() if path in space.places}
+    return kept | space.sample(seed, number, number % space.grid_size, placed)
 
 
 def fitting(space: Space, before: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ written down by value.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from typing import Any
 
 CHOSEN = "?"
@@ -49,6 +50,12 @@ def put(tree: Any, path: str, value: Any) -> None:
             tree[key] = {}
         tree = tree[key]
     tree[_key(tree, last)] = value
+
+
+def try_put(tree: Any, path: str, value: Any) -> None:
+    """Set the value at `path` as `put` does, if that is there: in a search space that was changed it may be gone."""
+    with suppress(KeyError, IndexError, TypeError, ValueError):
+        put(tree, path, value)
 
 
 def _key(tree: Any, part: str) -> Any:

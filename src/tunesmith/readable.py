@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from tunesmith import codec
-from tunesmith.paths import CHOSEN, join, put
+from tunesmith.paths import CHOSEN, join, put, try_put
 
 
 def readable_config(
@@ -24,8 +23,7 @@ def readable_config(
     built: dict[str, Any] = _fill(description, "", left)
     for path, value in left.items():
         if not path.endswith(CHOSEN):  # of a search space of before
-            with suppress(KeyError, IndexError, TypeError, ValueError):  # its place may be gone, too
-                put(built, path, codec.from_plain(value))
+            try_put(built, path, codec.from_plain(value))
     for path, value in (overrides or {}).items():
         put(built, path, codec.from_plain(value))
     return built

@@ -16,7 +16,7 @@ from tunesmith import codec
 from tunesmith.dependencies import resolve
 from tunesmith.domains import Choice, Domain, Grid, Integer, SampleFrom
 from tunesmith.errors import SpaceError
-from tunesmith.paths import CHOSEN, join, put
+from tunesmith.paths import CHOSEN, join, put, try_put
 from tunesmith.streams import stream
 
 _SCALARS = (str, int, float, bool, bytes, complex, type(None))
@@ -80,9 +80,7 @@ class Space:
         ]
         self.places = {path for v in self.variables for path in (v.path, v.path + CHOSEN)}
         self._functions = {v.path for v in self.variables if isinstance(v.domain, SampleFrom)}
-        self._computed = bool(self._functions)
         self._has_branches = any(v.condition is not None for v in self.variables)
-        self._known = frozenset(path for v in self.variables for path in (v.path, v.path + CHOSEN))
 
     @property
     def grid_size(self) -> int:
@@ -120,20 +118,16 @@ class Space:
             )
 
     def sample(
-        self,
-        seed: int,
-        number: int,
-        grid_index: int = 0,
-        given: Mapping[str, Any] | None = None,
-        *,
-        chosen: Mapping[str, Any] | None = None,
+        self, seed: int, number: int, grid_index: int = 0, given: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return values for trial `number`, at point `grid_index` of the grid: a pure function of the arguments.
 
         The first grid by path varies fastest. Functions of `sample_from` are called here and nowhere else. What is
-        `given`, by path, is neither drawn nor computed; that it lies in the space is not checked. What a searcher has
-        `chosen`, by path, stands instead of what was drawn, also at paths that the space does not name, and functions
-        see it.
+        `given`, by path, is neither drawn nor computed, and functions see it; that it lies in the space is not checked,
+        and it may be at other paths too, as far as a configuration has a place there.
+
+        Raises:
+            SpaceError: it has none.
         """
         rng = stream(seed, "suggest", number)
         values = _Values(given or {})
@@ -143,13 +137,22 @@ class Space:
             self._put_option(values, variable.path, options, index, rng)
         for variable in self._drawn:
             self._put(values, variable.path, variable.domain, rng)
-        for path, value in (chosen or {}).items():
-            values.pop(path.removesuffix(CHOSEN) if path.endswith(CHOSEN) else path + CHOSEN, None)
-            values[path] = value
-        if self._computed:
-            values.update({path: value for path, value in values.given.items() if path in self._functions})
+        others = {path: value for path, value in values.given.items() if path not in self.places}
+        values.update(others)
+        values.update({path: value for path, value in values.given.items() if path in self._functions})
+        if self._functions:
             resolve(self.template, values, lambda path: stream(seed, "sample_from", number, path))
+        if others:
+            self._check_room(values, others)
         return dict(values)
+
+    def _check_room(self, values: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+        built = _build(self.template, "", values)
+        for path, value in others.items():
+            try:
+                put(built, path, value)
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise SpaceError(f"A value was given for {path!r}, where the search space has no place.") from error
 
     def _put(self, values: _Values, path: str, domain: Domain, rng: Any) -> None:
         if type(domain) is Choice:
@@ -180,15 +183,21 @@ class Space:
     def build(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return a configuration that is the trial's own: a deep copy with the values put in.
 
-        Functions, classes and modules are shared; numbers and texts too.
+        Functions, classes and modules are shared; numbers and texts too. Values that the space has no variable for are
+        put in as `put_others` does it.
 
         Raises:
             SpaceError: a constant can't be copied, or a value is missing.
         """
         built: dict[str, Any] = _build(self.template, "", values)
-        for path in values.keys() - self._known:
-            put(built, path, copy.deepcopy(values[path]))
+        self.put_others(built, values)
         return built
+
+    def put_others(self, config: dict[str, Any], values: Mapping[str, Any]) -> None:
+        """Put those of the values into `config` that the space has no variable for, where there is a place for them."""
+        for path, value in values.items():
+            if path not in self.places and not path.endswith(CHOSEN):
+                try_put(config, path, copy.deepcopy(value))
 
     def describe(self) -> dict[str, Any]:
         """Return the space in plain JSON values, for people and for `fingerprint`."""

@@ -99,7 +99,7 @@ class HyperOptSearch:
             drawn.update(self._points[number])
         config = _plain(self._hyperopt.space_eval(self._domain.expr, drawn))
         values = config if self._given is None else dict(_by_path(config, ()))
-        return Suggestion(self._space.sample(self._seed, number, chosen=values), drawn)
+        return Suggestion(self._space.sample(self._seed, number, given=values), drawn)
 
     def _draw(self, number: int) -> dict[str, Any]:
         seed = stream(self._seed, "hyperopt", number).getrandbits(31)

@@ -163,15 +163,15 @@ class Marked:
 
         return SampleFrom(draw)
 
-    def sample(self, seed: int, number: int, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the values of a trial; those that are `chosen` already, by path, are among them.
+    def sample(self, seed: int, number: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the values of a trial; those that are `given` already, by path, are among them.
 
         Raises:
             RecursiveDependencyError: functions depend on each other in a circle.
             ValueError: a function raised.
         """
         try:
-            return self.space.sample(seed, number, number % self.space.grid_size, chosen=chosen)
+            return self.space.sample(seed, number, number % self.space.grid_size, given)
         except SpaceError as error:
             if "in a circle" in str(error):
                 name = str(error).rpartition(": ")[2].split(" -> ")[0]
