@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -137,6 +138,31 @@ def test_a_longer_stop_criterion_lets_all_go_on_from_their_checkpoints(run: Run)
     assert [d.by for d in longer[0].decisions] == ["stopper", "user", "stopper"]
     again = run(Steps, stop={"training_iteration": 6}, resume="extend", **arguments)
     assert len(recorded(again, e.Reopened)) == 3
+
+
+def test_loggers_and_callbacks_follow_a_trial_that_goes_on_after_its_end(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Told(tune.TrialCallback):
+        def on_trial_result(self, trial: Any, result: dict[str, Any]) -> None:
+            told.append((trial.number, result["training_iteration"]))
+
+        def on_trial_complete(self, trial: Any) -> None:
+            told.append((trial.number, "complete"))
+
+    told: list[tuple[int, Any]] = []
+    for limit, resume in ((2, False), (4, "extend")):
+        stop = {"training_iteration": limit}
+        callbacks = [tune.CSVLogger(), tune.JSONLogger(), Told()]
+        results = run(
+            Steps, {"x": 6.0}, stop=stop, resume=resume, name="e", checkpoint_at_end=True, callbacks=callbacks
+        )
+    folder = results[0].path
+    rows = [json.loads(line) for line in (folder / "result.json").read_text().splitlines()]
+    assert [row["loss"] for row in rows] == [6.0, 3.0, 2.0, 1.5]
+    assert len((folder / "progress.csv").read_text().splitlines()) == 5
+    assert told == [(0, 1), (0, 2), (0, "complete"), (0, 3), (0, 4), (0, "complete")]
+    assert "switched off" not in capsys.readouterr().err
 
 
 def test_a_trial_without_a_checkpoint_is_not_extended_and_that_is_said(run: Run) -> None:

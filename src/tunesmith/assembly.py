@@ -151,10 +151,14 @@ def _drive(
                 asker.tell(order)
         if virtual:
             virtual.set_clock(moment(event))
-    before: list[e.Event] = [created]
+    opening: list[e.Event] = [created]
     if controller.experiment.created is not None:
-        before = _before_the_session(plan, controller.experiment, change)
-        _check_room(controller.experiment, before, resources)
+        opening = []
+        wished = _before_the_session(plan, controller.experiment, change)
+        _check_room(controller.experiment, wished, resources)
+        store.append(wished)  # whoever reads what was before the session, reads this, too
+        for event in wished:
+            controller.replay(event)
     checkpoints = CheckpointFolder(folder)
     checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
     clock = _clock(plan)
@@ -172,12 +176,25 @@ def _drive(
             discard=checkpoints.discard,
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources, plan.policy)
-        try:
-            driver.run([*before, opened], folder, total, past=store)
-        finally:
-            asker.close()
-            driver.close()
+        with _describing(plan.callbacks, controller.describe):
+            try:
+                driver.run([*opening, opened], folder, total, past=store)
+            finally:
+                asker.close()
+                driver.close()
     return interrupts
+
+
+@contextmanager
+def _describing(callbacks: list[Callback], describe: Callable[[], str]) -> Iterator[None]:
+    """Let the user's callbacks describe what is going on, for as long as it is: then nothing must keep the core."""
+    for callback in callbacks:
+        callback.describe = describe
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            vars(callback).pop("describe", None)
 
 
 def _before_the_session(plan: Plan, experiment: Experiment, change: e.Redefined | None) -> list[e.Event]:
@@ -245,8 +262,6 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
 
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
-    for callback in plan.callbacks:
-        callback.describe = controller.describe
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
     policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
@@ -312,19 +327,10 @@ def _configure(space: Space, values: Mapping[str, Any], overrides: Mapping[str, 
         config = space.build(own)
     except (SpaceError, IndexError):  # it has ended in a space of before
         config = {}
-    if not (config and own.keys() <= space.places):
-        for path, value in own.items():
-            if path not in space.places and not path.endswith(paths.CHOSEN):
-                _put(config, path, value)
+        space.put_others(config, own)
     for path, value in overrides.items():
-        _put(config, path, codec.from_plain(value, pickle.loads))
+        paths.try_put(config, path, codec.from_plain(value, pickle.loads))
     return config
-
-
-def _put(config: dict[str, Any], path: str, value: Any) -> None:
-    """Put a value at its place, if that is there: in a space that was changed it may be gone."""
-    with suppress(KeyError, IndexError, TypeError, ValueError):
-        paths.put(config, path, value)
 
 
 def _record(values: Mapping[str, Any]) -> dict[str, Any]:

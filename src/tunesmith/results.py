@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.story import Story
 from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
 from tunesmith.objective import Objective
 from tunesmith.readable import readable_config
@@ -25,24 +26,6 @@ if TYPE_CHECKING:
 
 DATABASE = "experiment.db"
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
-
-
-def _configured(record: TrialRecord | None, event: e.Suggested | e.Cloned | e.Changed) -> TrialRecord:
-    """Follow a trial's configuration."""
-    if isinstance(event, e.Suggested) or record is None:
-        return TrialRecord(event)  # type: ignore[arg-type]  # a trial's first event is its suggestion
-    if isinstance(event, e.Cloned):
-        record.give_up(event)
-    elif event.overrides is not None:
-        record.overrides = event.overrides
-    return record
-
-
-def _goes_back(record: TrialRecord, event: e.Damaged) -> bool:
-    """Follow what is found damaged; return whether the trial goes back to what it was before it became a clone."""
-    former = record.former
-    record.forget(event.checkpoint.path)
-    return former is not None and record.former is None
 
 
 def load(path: str | Path) -> Results:
@@ -243,37 +226,30 @@ class Results:
                 for told in self._told(event.trial, upto=event.incarnation):
                     self._follow_best(objective, told.report)
 
-    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:  # noqa: C901 - one case an event
+    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:
         """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
         told: list[_Told] = []
         started: e.Started | None = None
         config: dict[str, Any] = {}
-        record: TrialRecord | None = None
-        standing = 0  # so many are not taken back, whatever the trial goes on from
-        stood = 0  # and so many before it became a clone
+        story: Story | None = None
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for _, event in store.read_trial(trial):
-                if type(event) is e.Reported:
-                    told.append(_Told(event, started, config))
-                elif type(event) is e.Started:
+                changed = False
+                if type(event) is e.Started:
                     started = event
-                elif type(event) is e.Placed:
-                    kept = event.checkpoint.iteration if event.checkpoint else 0
-                    while not event.parked and len(told) > standing and told[-1].report.iteration > kept:
-                        told.pop()
-                    if event.incarnation == upto:
+                elif story is None:  # the first event is the suggestion
+                    story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
+                elif type(event) is e.Reported:
+                    story.count(event)
+                    told.append(_Told(event, started, config))
+                else:
+                    changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
+                    del told[story.results :]
+                    if type(event) is e.Placed and event.incarnation == upto:
                         break
-                elif type(event) is e.Damaged and record is not None:
-                    if _goes_back(record, event):
-                        standing = stood
-                        space = self._experiment.trials[trial].space
-                        config = self._configure(space, record.values, record.overrides)
-                elif isinstance(event, (e.Suggested, e.Cloned, e.Changed)):
-                    record = _configured(record, event)
+                if changed and story is not None:
                     space = self._experiment.trials[trial].space
-                    config = self._configure(space, record.values, record.overrides)
-                    if type(event) is e.Cloned:
-                        stood, standing = standing, len(told)
+                    config = self._configure(space, story.trial.values, story.trial.overrides)
         return told
 
     @property

@@ -65,7 +65,8 @@ def test_a_trial_that_begins_again_does_not_go_on_from_its_checkpoints() -> None
     (placed,) = records(controller.step(e.SessionOpened(2, 1, "host", 0.0, Resources(cpu=1))))
     assert isinstance(placed, e.Placed)
     assert placed.checkpoint is None
-    assert controller.experiment.trials[0].iteration == 0
+    trial = controller.experiment.trials[0]
+    assert (trial.iteration, trial.farthest) == (0, 0)
 
 
 ENOUGH = Decision("stop", "max_t", enough=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith import events as e
+from tunesmith.core.experiment import Experiment
+from tunesmith.core.story import Story
 from tunesmith.readable import readable_config
 from tunesmith.result import Origin, complete
 
 ENDING = frozenset({"stop", "fail"})  # the decisions after which a trial reports no more
 
 
-class FollowedTrial:
+class FollowedTrial(Story):
     """A trial as of the last event that was followed.
 
     `number`, `trial_id` and `name` say which one it is, `path` is its folder, `config` its configuration as far as it
@@ -24,44 +26,38 @@ class FollowedTrial:
 
     __slots__ = (
         "_config",
-        "_first",
-        "_floor",
-        "_space",
+        "_record",
         "experiment_id",
-        "last",
-        "name",
         "number",
-        "overrides",
         "page",
         "path",
-        "results",
         "started",
         "trial_id",
-        "values",
         "waiting",
     )
 
-    def __init__(self, made: e.Suggested, path: Path, created: e.Created | None) -> None:
-        self.number, self.trial_id, self.name = made.trial, made.trial_id, made.name
+    def __init__(self, made: e.Suggested, path: Path, experiment: Experiment) -> None:
+        super().__init__(made)
+        self.number, self.trial_id = made.trial, made.trial_id
         self.path = path / made.folder
-        self.experiment_id = created.experiment_id if created else ""
-        self.values: Mapping[str, Any] = made.values
-        self.overrides: Mapping[str, Any] = {}
+        self.experiment_id = experiment.created.experiment_id if experiment.created else ""
         self.started: e.Started | None = None
-        self.results = 0
-        self.last: e.Reported | None = None
         self.waiting: list[bytes] = []  # what a reader has not written yet
         self.page: Any = None  # what a reader keeps beside the trial
-        self._space = created.settings.get("space", {}) if created else {}
+        self._record = experiment.trials[made.trial]
         self._config: dict[str, Any] | None = None
-        self._first = 1  # the iteration of the first report above the floor
-        self._floor = 0  # so many reports stand whatever the trial goes back to: they are from before it was a clone
+
+    @property
+    def name(self) -> str:
+        """The present name."""
+        return self.trial.name
 
     @property
     def config(self) -> dict[str, Any]:
         """The present configuration. Objects appear as the text of their repr."""
         if self._config is None:
-            self._config = friendly(readable_config(self._space, self.values, self.overrides))
+            trial = self.trial
+            self._config = friendly(readable_config(self._record.space, trial.values, trial.overrides))
         return self._config
 
     def result(self, report: e.Reported) -> dict[str, Any]:
@@ -69,28 +65,14 @@ class FollowedTrial:
         origin = Origin(self.trial_id, self.name, self.experiment_id, self.config)
         return complete(report, self.started, origin, date=date(int(report.timestamp)), done=report.done)
 
-    def count(self, report: e.Reported) -> None:
-        """Take note of a report."""
-        if self.results == self._floor:
-            self._first = report.iteration
-        self.results += 1
-        self.last = report
-
-    def apply(self, event: e.TrialEvent) -> None:
-        """Take note of anything else that happened to the trial."""
-        match event:
-            case e.Placed(parked=False):
-                kept = event.checkpoint.iteration if event.checkpoint else 0
-                self.results = min(self.results, self._floor + max(0, kept - self._first + 1))
-            case e.Started():
-                self.started = event
-            case e.Cloned():
-                self.name, self.values, self.overrides = event.name, event.values, event.overrides
-                self._config, self._floor = None, self.results
-            case e.Changed():
-                self.name = event.name or self.name
-                self.overrides = self.overrides if event.overrides is None else event.overrides
-                self._config = None
+    def apply(self, event: e.TrialEvent) -> bool:
+        """Take note of anything else that happened to the trial; return whether its configuration may have changed."""
+        if type(event) is e.Started:
+            self.started = event
+        changed = super().apply(event)
+        if changed:
+            self._config = None
+        return changed
 
 
 @lru_cache(maxsize=64)  # reports come in the order of time

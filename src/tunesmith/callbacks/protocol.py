@@ -15,7 +15,7 @@ class Callback:
     Callbacks run in the driver, after the replies to the workers, so a slow one never holds a report up. One that
     raises is reported once, is switched off, and never ends the run. None of them can change the run.
 
-    `describe`, which is there from `on_start` on, returns what the scheduler says that it is doing: a line, or several.
+    `describe`, from `on_start` to `on_end`, returns what the scheduler says that it is doing: a line, or several.
     """
 
     describe: Callable[[], str] = staticmethod(str)

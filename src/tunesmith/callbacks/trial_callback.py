@@ -96,7 +96,7 @@ class TrialCallback(Callback):
 
     def _follow(self, event: e.TrialEvent) -> FollowedTrial:
         if isinstance(event, e.Suggested):
-            self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment.created)
+            self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment)
         else:
             self._trials[event.trial].apply(event)
         return self._trials[event.trial]

@@ -14,6 +14,7 @@ from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.experiment import Experiment
 from tunesmith.trial import Status
 
+_TURNS = (e.Placed, e.Started, e.Cloned, e.Changed, e.Refitted, e.Damaged)  # after these a file may go on otherwise
 _MANY = 5000  # rows of a trial that wait at most
 
 
@@ -137,16 +138,16 @@ class TrialFiles(Callback):
     def _turn(self, event: e.TrialEvent) -> None:
         if type(event) is e.Suggested:
             before = self._trials.get(event.trial)  # there is one if its file is made anew
-            trial = self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment.created)
+            trial = self._trials[event.trial] = FollowedTrial(event, self._path, self._experiment)
             trial.page = before.page if before is not None else None
-        elif isinstance(event, (e.Placed, e.Started, e.Cloned, e.Changed)):
+        elif isinstance(event, _TURNS):
             trial = self._trials[event.trial]
             self._write(trial)  # what waits was reported before this
             told = trial.results
-            trial.apply(event)
+            changed = trial.apply(event)
             if trial.results < told:
                 self._cut(trial, trial.results)
-            if type(event) is not e.Placed:
+            if changed or type(event) is e.Started:
                 self._begin(trial)
         elif isinstance(event, e.Judged) and event.action in ENDING:
             trial = self._trials[event.trial]

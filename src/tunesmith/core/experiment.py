@@ -368,6 +368,7 @@ class Experiment:
         if event.checkpoint is None:  # it begins again
             trial.earlier, trial.former = (), None
         self._roll_back(trial)
+        trial.farthest = trial.iteration
 
     def _judged(self, trial: TrialRecord, event: e.Judged, targets: tuple[Status, ...]) -> Status:
         if event.action in _STAYING:
