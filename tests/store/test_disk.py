@@ -7,7 +7,6 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +34,6 @@ def arguments(place: Path) -> dict[str, Any]:
     return {"num_samples": SAMPLES, "name": "run", "storage_path": place, "executor": "inline", "resume": "auto"}
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk can't be mounted here: it takes the rights of root")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
 def check_whole(results: tune.Results) -> None:
     assert [trial.status for trial in results] == ["TERMINATED"] * SAMPLES
     for trial in results:
@@ -55,6 +41,7 @@ def check_whole(results: tune.Results) -> None:
 
 
 @pytest.mark.parametrize("left", range(400_000, 1_200_000, 133_331))
+@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)
 def test_a_run_whose_disk_gets_full_says_so_and_goes_on_when_there_is_room(
     run: Run, small_disk: Path, left: int
 ) -> None:

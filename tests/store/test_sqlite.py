@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -172,19 +171,7 @@ def test_what_was_acknowledged_survives_the_death_of_the_writer(path: Path, afte
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk can't be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["600k"], indirect=True)
 def test_a_full_disk_is_said_loses_nothing_and_the_store_goes_on_when_there_is_room(small_disk: Path) -> None:
     path = small_disk / "experiment.db"
     ballast = small_disk / "ballast"
