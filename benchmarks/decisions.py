@@ -15,12 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+from published import publish
 
 import tunesmith as tune
 
-README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- decisions: python benchmarks/decisions.py --update -->", "<!-- end of decisions -->"
 REACH_US = 1000.0
 STEPS = 27
@@ -101,8 +101,7 @@ def main() -> None:
     page = table(given.trials)
     print(page)
     if given.update:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.partition(END)[2]}")
+        publish(page, BEGIN, END)
 
 
 if __name__ == "__main__":

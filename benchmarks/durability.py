@@ -28,15 +28,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from published import publish
 
 import tunesmith as tune
 from tunesmith import assembly
 from tunesmith.events import Event, Reported
 from tunesmith.store.sqlite import EventStore
 
-README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- durability: python benchmarks/durability.py --update -->", "<!-- end of durability -->"
 REACH_S = {100_000: 2.0, 1_000_000: 20.0}
 REACH_LOST = 0.3
@@ -241,8 +241,7 @@ def main() -> None:
     )
     print(page)
     if given.update:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.partition(END)[2]}")
+        publish(page, BEGIN, END)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from published import publish
 from rows import ASIDES, HERE, PEERS, ROWS, Measure, Row
 from table import Samples, page
 
@@ -105,12 +106,6 @@ def conditions(cpus: int, peers: Sequence[str]) -> str:
     )
 
 
-def update(table: str) -> None:
-    readme = HERE / "README.md"
-    head, rest = readme.read_text().split(BEGIN)
-    readme.write_text(f"{head}{BEGIN}\n\n{table}\n\n{END}{rest.split(END)[1]}")
-
-
 def main() -> int:
     given = arguments()
     prepare(given.cpus)
@@ -133,7 +128,7 @@ def main() -> int:
     if given.json:
         given.json.write_text(json.dumps({"rows": taken, "asides": asides}, indent=1))
     if given.update:
-        update(table)
+        publish(table, BEGIN, END)
     shutil.rmtree(HERE / "__pycache__", ignore_errors=True)
     samples = [*asides.values(), *(values for row in taken.values() for values in row.values())]
     return int(any(value != value for values in samples for value in values))

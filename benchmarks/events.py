@@ -24,12 +24,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from published import publish
 
 import tunesmith as tune
 
-README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- events: python benchmarks/events.py --update -->", "<!-- end of events -->"
 REACH = 30_000  # events a second
 LARGE = (1_000_000, 10_000)  # trials and workers that have to fit into memory
@@ -175,8 +175,7 @@ def main() -> None:
     page = table(given.largest, given.rounds)
     print(page)
     if given.update:
-        before, _, rest = README.read_text().partition(BEGIN)
-        README.write_text(f"{before}{BEGIN}\n\n{page}\n\n{END}{rest.partition(END)[2]}")
+        publish(page, BEGIN, END)
 
 
 if __name__ == "__main__":

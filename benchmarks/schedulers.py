@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from published import publish
 from scheduler_ours import OURS
 from scheduler_page import BASELINE, picture, tables
 from scheduler_peers import PEERS
@@ -135,9 +136,7 @@ def load(path: Path) -> Results:
 
 
 def update(text: str, results: Results) -> None:
-    page = HERE / "schedulers.md"
-    head, rest = page.read_text().split(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{rest.split(END)[1]}")
+    publish(text, BEGIN, END, HERE / "schedulers.md")
     picture(results, HERE / "schedulers.svg")
 
 
