@@ -48,14 +48,13 @@ from tunesmith.searchers.protocol import Searcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import Durability, EventStore, is_begun
+from tunesmith.store.sqlite import DATABASE, Durability, EventStore, is_begun
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
 from tunesmith.warming import WarmStart, read_past, teach
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 
-DATABASE = "experiment.db"
 _IDLE_S = 0.2  # how often the callbacks get a moment when nothing arrives
 
 

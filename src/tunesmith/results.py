@@ -16,7 +16,7 @@ from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, Tr
 from tunesmith.objective import Objective
 from tunesmith.readable import readable_config
 from tunesmith.result import DECISIONS, Decided, Origin, complete
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.sqlite import DATABASE, EventStore
 from tunesmith.trial import Status
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from tunesmith.worker.checkpoint import Checkpoint
 
-DATABASE = "experiment.db"
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from tunesmith.cli.ls import add_table_arguments, show_rows
-from tunesmith.cli.reading import DATABASE, moment, read
+from tunesmith.cli.reading import moment, read
 from tunesmith.errors import StorageError
+from tunesmith.store.sqlite import DATABASE
 
 HELP: Final = "list the experiments in a folder"
 _COLUMNS: Final = [

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from tunesmith import events as e
+from tunesmith.callbacks.following import flat
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import StorageError
 from tunesmith.readable import readable_config
-from tunesmith.store.sqlite import EventStore
-
-DATABASE: Final = "experiment.db"
+from tunesmith.store.sqlite import DATABASE, EventStore
 
 
 def read(folder: Path) -> tuple[e.Created, Experiment]:
@@ -45,18 +44,6 @@ def row(created: e.Created, trial: TrialRecord) -> dict[str, Any]:
         "reason": trial.reason or None,
         "failures": trial.failures or None,
     }
-
-
-def flat(values: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Return nested dicts as one of paths."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{path}/{key}" if path else str(key)
-        if isinstance(value, dict) and value:
-            found.update(flat(value, name))
-        else:
-            found[name] = value
-    return found
 
 
 def moment(timestamp: float | None) -> str | None:

@@ -16,13 +16,12 @@ from tunesmith.console.words import clean, configuration, counted, duration, fir
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import TunesmithError
 from tunesmith.objective import Objective
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.sqlite import DATABASE, EventStore
 from tunesmith.trial import Status
 
 if TYPE_CHECKING:
     from tunesmith.console.live import LiveTable
 
-_DATABASE = "experiment.db"
 _REFRESH_S = 0.25
 _LONGEST_REFRESH_S = 2.0
 _SHARE = 0.01  # of the run's time that drawing may take on a slow terminal
@@ -257,7 +256,7 @@ class Console(Callback):
 def _history(path: Path) -> Iterator[e.Event]:
     """Yield what earlier sessions recorded: the experiment itself remembers no report but the last of each trial."""
     try:
-        with EventStore.open_to_read(path / _DATABASE) as store:
+        with EventStore.open_to_read(path / DATABASE) as store:
             for _, event in store.read():
                 yield event
     except TunesmithError:

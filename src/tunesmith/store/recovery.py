@@ -22,9 +22,8 @@ from tunesmith.events import Created, Event, Reported, TrialEvent
 from tunesmith.store.encoding import checksum, decode, encode
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.pages import Pages, Value
-from tunesmith.store.sqlite import EventStore, is_begun, recovered_path, sync_folder
+from tunesmith.store.sqlite import DATABASE, EventStore, is_begun, recovered_path, sync_folder
 
-DATABASE: Final = "experiment.db"
 DROPPED: Final = "dropped.jsonl"
 _BATCH = 1000
 _SHOWN = 10  # trials that the text names

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -20,6 +20,7 @@ from tunesmith.events import Event, TrialEvent
 from tunesmith.store.encoding import checksum, decode, decode_many, encode
 from tunesmith.store.pages import PAGE_SIZE
 
+DATABASE: Final = "experiment.db"  # its name in an experiment's folder
 SCHEMA_VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

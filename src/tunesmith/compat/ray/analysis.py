@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import tunesmith
-from tunesmith import events as e
 from tunesmith.compat.ray import naming
 from tunesmith.compat.ray.errors import TuneError
 from tunesmith.compat.ray.registry import get_trainable_cls
+from tunesmith.definition import read_created
 from tunesmith.errors import StorageError
 from tunesmith.results import Trial
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.sqlite import DATABASE, EventStore
 
 
 class ExperimentAnalysis:
@@ -32,10 +32,12 @@ class ExperimentAnalysis:
         self._path = Path(os.path.expanduser(experiment_path))  # noqa: PTH111 - text as in 2019
         try:
             self._results = tunesmith.load(self._path)
-            with EventStore.open_to_read(self._path / "experiment.db") as store:
-                created = next(event for _, event in store.read() if isinstance(event, e.Created))
+            with EventStore.open_to_read(self._path / DATABASE) as store:
+                created = read_created(store)
         except StorageError as error:
             raise TuneError(f"{experiment_path} is not a valid experiment directory: {error}") from error
+        if created is None:
+            raise TuneError(f"{experiment_path} is not a valid experiment directory: it has not begun.")
         self._seed, self._settings, self._at = created.seed, created.settings, created.at
 
     def _id(self, trial: Trial) -> str:
@@ -57,7 +59,7 @@ class ExperimentAnalysis:
 
     def runner_data(self) -> dict[str, Any]:
         """Return what is known of the run as a whole."""
-        return {"checkpoint_file": str(self._path / "experiment.db"), "_start_time": self._at, **self._settings}
+        return {"checkpoint_file": str(self._path / DATABASE), "_start_time": self._at, **self._settings}
 
     def trial_dataframe(self, trial_id: str) -> Any:
         """Return a pandas frame with a row for each result of a trial.

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from tunesmith.compat.ray.errors import TuneError
 from tunesmith.schedulers import asha, hyperband, median, pbt
-from tunesmith.schedulers.protocol import View
 from tunesmith.schedulers.rules import RULES_2019
 
 Mode = Literal["min", "max"]
@@ -101,10 +100,6 @@ class MedianStoppingRule(median.MedianStoppingRule):
             hard_stop=hard_stop,
             rules=RULES_2019,
         )
-
-    def describe(self, view: View) -> str:
-        """Return its line of the status."""
-        return super().describe(view).rstrip(".") + "."
 
 
 class PopulationBasedTraining(pbt.PopulationBasedTraining):

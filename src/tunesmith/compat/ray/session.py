@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import tunesmith
-from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.compat.ray import naming
 from tunesmith.compat.ray.adapter import wrap_class
@@ -34,17 +33,16 @@ from tunesmith.compat.ray.suggest import BasicVariantGenerator, Suggestions, Var
 from tunesmith.compat.ray.trainable import Trainable
 from tunesmith.compat.ray.trial import Trial
 from tunesmith.compat.ray.trial_logs import TrialLogs
+from tunesmith.definition import read_created
 from tunesmith.errors import ResourceError, SearchError
 from tunesmith.resources import Pool
 from tunesmith.resources import Resources as Request
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.sqlite import DATABASE, EventStore
 
 if TYPE_CHECKING:
     from tunesmith.compat.ray.server import TuneServer
-
-_DATABASE = "experiment.db"
 
 
 class Options(msgspec.Struct):
@@ -109,7 +107,7 @@ class Session:
 
     def _open(self) -> bool:
         """Say what is there already, choose whether to go on with it, and put it aside if not."""
-        database = self._path / _DATABASE
+        database = self._path / DATABASE
         resume = self._options.resume
         if not database.exists():
             log("INFO", f"Did not find checkpoint file in {self._path}.")
@@ -324,18 +322,19 @@ def _shown(total: Request) -> str:
 def _seed_of(database: Path) -> int:
     """Return the seed of an experiment, from which the ids of its trials follow."""
     with EventStore.open_to_read(database) as store:
-        return next((event.seed for _, event in store.read() if isinstance(event, e.Created)), 0)
+        created = read_created(store)
+    return 0 if created is None else created.seed
 
 
 def _put_aside(folder: Path) -> None:
     """Give the record of an earlier run another name, so that a new one can begin in the same folder."""
     with ExperimentLock(folder):
-        begun = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime((folder / _DATABASE).stat().st_mtime))
+        begun = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime((folder / DATABASE).stat().st_mtime))
         target, n = folder / f"experiment-{begun}.db", 1
         while target.exists():
             target, n = folder / f"experiment-{begun}-{n}.db", n + 1
         for suffix in ("-wal", "-shm"):
-            part = folder / (_DATABASE + suffix)
+            part = folder / (DATABASE + suffix)
             if part.exists():
                 part.rename(folder / (target.name + suffix))
-        (folder / _DATABASE).rename(target)
+        (folder / DATABASE).rename(target)
