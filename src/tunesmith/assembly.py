@@ -179,6 +179,7 @@ def _drive(
             try:
                 driver.run([*opening, opened], folder, total, past=store)
             finally:
+                interrupts.hold()
                 asker.close()
                 driver.close()
     return interrupts

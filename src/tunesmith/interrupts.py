@@ -12,14 +12,15 @@ class Interrupts:
     """Catches SIGINT, SIGTERM and SIGHUP while it is entered, if that is in the main thread.
 
     The first signal is remembered in `reason` and wakes the driver, which saves what runs; the second one raises
-    KeyboardInterrupt on the spot. The handlers of before come back on exit. A SIGHUP that is ignored, as under nohup,
-    stays so.
+    KeyboardInterrupt on the spot, unless `hold` was called: then only one after it does. The handlers of before come
+    back on exit. A SIGHUP that is ignored, as under nohup, stays so.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.reason: str | None = None
         self.signal: int | None = None
         self._wake = wake
+        self._patience = 1  # how many signals more do not raise
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interrupts:
@@ -43,9 +44,16 @@ class Interrupts:
         """Return why the user wants to leave, or None."""
         return self.reason
 
+    def hold(self) -> None:
+        """Let one more signal pass, since what is going on is the end, and short."""
+        self._patience = 1
+
     def _caught(self, number: int, frame: FrameType | None) -> None:
-        if self.reason is not None:
+        self._patience -= 1
+        if self._patience < 0:
             raise KeyboardInterrupt
+        if self.reason is not None:
+            return
         self.signal = number
         self.reason = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         self._wake()
