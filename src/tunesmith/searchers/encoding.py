@@ -191,7 +191,8 @@ class Ladder(Column):
         return (np.arange(self.levels) + 0.5) / self.levels
 
     def _ranks(self, places: Array) -> Array:
-        return np.clip(np.floor(places * self.levels), 0, self.levels - 1)
+        ranks: Array = np.clip(np.floor(places * self.levels), 0, self.levels - 1)
+        return ranks
 
 
 class Category(Column):
