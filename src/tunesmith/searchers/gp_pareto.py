@@ -1,0 +1,97 @@
+"""What promises to enlarge the volume that the best compromises between several objectives dominate."""
+
+from __future__ import annotations
+
+from tunesmith.searchers.algebra import log_expit, logsumexp
+from tunesmith.searchers.arrays import Array, Generator, np
+from tunesmith.searchers.gp_posterior import Posterior
+
+_DIRECTIONS = 200
+_BOLD = 1.8  # standard deviations above the mean that are hoped for
+_SOFT = 0.02  # of a gain that counts in part although there is none, so that there is a slope everywhere
+
+
+def directions(objectives: int, rng: Generator) -> Array:
+    """Draw ways to weigh objectives, shape (200, objectives): positive, of length 1."""
+    found = np.abs(rng.standard_normal((_DIRECTIONS, objectives)))
+    return found / np.linalg.norm(found, axis=1)[:, None]
+
+
+def is_undominated(values: Array) -> Array:
+    """Return which of the rows, shape (n, objectives), are at least as good as each other one somewhere: booleans."""
+    as_good = (values[:, None] >= values[None]).all(axis=2)
+    better = (values[:, None] > values[None]).any(axis=2)
+    return ~(as_good & better).any(axis=0)
+
+
+def reference(values: Array) -> Array:
+    """Return a point, shape (objectives,), that is a tenth worse than the worst of the best compromises."""
+    front = values[is_undominated(values)]
+    worst = front.min(axis=0)
+    spread = front.max(axis=0) - worst
+    return worst - 0.1 * np.where(spread > 0, spread, values.std(axis=0) + 1e-9)
+
+
+class VolumeGain:
+    """The logarithm of the volume that is hoped to be gained, as an average over directions.
+
+    In a direction `w` a result `y` reaches as far as ``min_j (y_j - reference_j) / w_j``; the m-th powers of how far the
+    best ones reach are, on average over all directions, the volume that they dominate, up to a constant.
+
+    Args:
+        posteriors: one for each objective, larger is better.
+        known: shape (n, objectives): what has been reached.
+        rng: for the directions.
+
+    Source: Golovin and Zhang, Random Hypervolume Scalarizations for Provable Multi-Objective Black Box Optimization,
+    2020; Song et al., The Vizier Gaussian Process Bandit Algorithm, 2024.
+    """
+
+    def __init__(self, posteriors: list[Posterior], known: Array, rng: Generator) -> None:
+        self._posteriors = posteriors
+        self._weights = directions(len(posteriors), rng)
+        self._reference = reference(known)
+        self._best = self._reach(known)[0].max(axis=0)
+        self._scale = _SOFT * max(float(np.abs(self._best).mean()), 1e-9)
+
+    def score(self, rows: Array) -> Array:
+        """Return the logarithm of the gain."""
+        hoped = np.column_stack([mean + _BOLD * np.sqrt(variance) for mean, variance in self._each(rows)])
+        return self._gain(self._reach(hoped)[0])[0]
+
+    def slopes(self, rows: Array) -> tuple[Array, Array]:
+        """Return it with its gradient."""
+        parts = [posterior.slopes(rows) for posterior in self._posteriors]
+        sds = [np.sqrt(variance) for _, variance, _, _ in parts]
+        hoped = np.column_stack([part[0] + _BOLD * sd for part, sd in zip(parts, sds, strict=True)])
+        reach, nearest, by_hoped = self._reach(hoped)
+        found, by_reach = self._gain(reach)
+        pull = by_reach * by_hoped
+        gradient = np.zeros(rows.shape)
+        for j, (part, sd) in enumerate(zip(parts, sds, strict=True)):
+            by_rows = part[2] + part[3] * (_BOLD / (2 * sd))[:, None]
+            gradient += (pull * (nearest == j)).sum(axis=1)[:, None] * by_rows
+        return found, gradient
+
+    def _each(self, rows: Array) -> list[tuple[Array, Array]]:
+        return [posterior.at(rows) for posterior in self._posteriors]
+
+    def _reach(self, values: Array) -> tuple[Array, Array, Array]:
+        """Return how far values reach in each direction, by which objective, and the slope by that: (k, 200) each."""
+        ratios = (values - self._reference)[:, None, :] / self._weights
+        nearest = ratios.argmin(axis=2)
+        least = np.take_along_axis(ratios, nearest[:, :, None], axis=2)[:, :, 0]
+        power = values.shape[1]
+        # Below the reference, where there is no volume, it goes on falling.
+        reach = np.where(least > 0, np.abs(least) ** power, least)
+        slope = np.where(least > 0, power * np.abs(least) ** (power - 1), 1.0)
+        return reach, nearest, slope / np.take_along_axis(self._weights, nearest.T, axis=1).T
+
+    def _gain(self, reach: Array) -> tuple[Array, Array]:
+        """Return the logarithm of the mean soft gain, shape (k,), and its slope by `reach`, (k, 200)."""
+        z = (reach - self._best) / self._scale
+        soft = np.logaddexp(0.0, z)
+        logs = np.where(z > -30, np.log(np.maximum(soft, 1e-300)), z)
+        total = logsumexp(logs, axis=1)
+        slope = np.exp(log_expit(z) - total[:, None]) / self._scale
+        return total, slope
