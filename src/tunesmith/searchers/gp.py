@@ -100,7 +100,8 @@ class GPEngine:
         if not _says_something(known.scores):
             return Proposal(_farthest(known, moves.random(64, rng), moves.is_category), why="nothing to go by yet")
         is_crowded = len(known.pending) > _CROWD
-        before = Memo.read(known.memo, known.scores.shape[1] + known.violations.shape[1], len(known.encoding.columns) + 2)
+        outputs = known.scores.shape[1] + known.violations.shape[1]
+        before = Memo.read(known.memo, outputs, known.encoding.dimensions + 2)
         model = self._current(known, before, is_crowded)
         memo = None if before is not None and not _is_news(before, model.memo, is_crowded) else model.memo.plain()
         if rng.random() < _BLIND:
@@ -111,14 +112,12 @@ class GPEngine:
         acquisition = _acquisition(model, known.pending, rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
         region = _region(known, model, moves)
-        rows = Search(moves, seen).best(acquisition, region, _bases(model), scale, rng)
+        rows = Search(moves, acquisition, region, scale, seen).best(_bases(model), rng)
         return Proposal(rows, memo, "the most promising")
 
     def _current(self, known: Known, before: Memo | None, is_crowded: bool) -> Model:
-        if before is not None and is_crowded and not is_due(before, known):
-            count = before.count
-        else:
-            count = known.count
+        is_old_enough = before is not None and is_crowded and not is_due(before, known)
+        count = before.count if before is not None and is_old_enough else known.count
         if self._model is None or (known.version, count, before) not in self._model[0]:
             assert self._moves is not None
             model = make(known, self._moves.is_category, before, count)

@@ -84,9 +84,8 @@ class Fit:
         """Return the most likely hyperparameters that are found from any of the starts."""
         found = self.usual, np.inf
         for start in starts:
-            start = np.clip(start, self._low, self._high)
             try:
-                here = minimise(self.loss, start, self._low, self._high, _STEPS)
+                here = minimise(self.loss, np.clip(start, self._low, self._high), self._low, self._high, _STEPS)
             except ValueError:  # no root, even with jitter
                 continue
             if here[1] < found[1]:

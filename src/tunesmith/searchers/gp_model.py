@@ -138,7 +138,7 @@ def _places(known: Known, is_category: Array, fitted: int, count: int) -> Array:
 def _outputs(known: Known, places: Array) -> list[Array]:
     """Return what is to be modelled: the warped scores, and the margins of the constraints."""
     scores = known.scores[places]
-    failed = np.isnan(scores).any(axis=1)
+    failed: Array = np.isnan(scores).any(axis=1)  # type: ignore[assignment]
     margins = [_margin(violations, failed) for violations in known.violations[places].T]
     return [*(warp(column) for column in scores.T), *margins]
 
@@ -163,4 +163,5 @@ def best_feasible(model: Model) -> float | None:
 
 def lengths(posteriors: Sequence[Posterior]) -> Array:
     """Return the geometric means of the posteriors' lengths, shape (dimensions,)."""
-    return np.exp(np.mean([posterior.kernel.theta[:-2] for posterior in posteriors], axis=0))
+    found: Array = np.exp(np.mean([posterior.kernel.theta[:-2] for posterior in posteriors], axis=0))
+    return found

@@ -14,14 +14,16 @@ _SOFT = 0.02  # of a gain that counts in part although there is none, so that th
 def directions(objectives: int, rng: Generator) -> Array:
     """Draw ways to weigh objectives, shape (200, objectives): positive, of length 1."""
     found = np.abs(rng.standard_normal((_DIRECTIONS, objectives)))
-    return found / np.linalg.norm(found, axis=1)[:, None]
+    found /= np.linalg.norm(found, axis=1)[:, None]
+    return found
 
 
 def is_undominated(values: Array) -> Array:
     """Return which of the rows, shape (n, objectives), are at least as good as each other one somewhere: booleans."""
     as_good = (values[:, None] >= values[None]).all(axis=2)
     better = (values[:, None] > values[None]).any(axis=2)
-    return ~(as_good & better).any(axis=0)
+    found: Array = np.logical_not((as_good & better).any(axis=0))
+    return found
 
 
 def reference(values: Array) -> Array:
@@ -29,14 +31,15 @@ def reference(values: Array) -> Array:
     front = values[is_undominated(values)]
     worst = front.min(axis=0)
     spread = front.max(axis=0) - worst
-    return worst - 0.1 * np.where(spread > 0, spread, values.std(axis=0) + 1e-9)
+    found: Array = worst - 0.1 * np.where(spread > 0, spread, values.std(axis=0) + 1e-9)
+    return found
 
 
 class VolumeGain:
     """The logarithm of the volume that is hoped to be gained, as an average over directions.
 
-    In a direction `w` a result `y` reaches as far as ``min_j (y_j - reference_j) / w_j``; the m-th powers of how far the
-    best ones reach are, on average over all directions, the volume that they dominate, up to a constant.
+    In a direction `w` a result `y` reaches as far as ``min_j (y_j - reference_j) / w_j``; the m-th powers of how far
+    the best ones reach are, on average over all directions, the volume that they dominate, up to a constant.
 
     Args:
         posteriors: one for each objective, larger is better.

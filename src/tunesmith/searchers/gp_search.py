@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.gp_acquisition import Acquisition
-from tunesmith.searchers.gp_ascent import climb
+from tunesmith.searchers.gp_ascent import Climb
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_region import Region
 
@@ -22,65 +22,63 @@ class Search:
 
     Args:
         moves: of the encoding.
-        seen: the keys of rows that are not wanted again.
+        acquisition: what to maximise.
+        region: where.
+        scale: shape (dimensions,): how far in each column the acquisition is about the same.
+        seen: the keys of rows that are not wanted again; looked at only where there is an end of configurations.
     """
 
-    def __init__(self, moves: Moves, seen: set[bytes]) -> None:
-        self._moves, self._seen = moves, seen
+    def __init__(self, moves: Moves, acquisition: Acquisition, region: Region, scale: Array, seen: set[bytes]) -> None:
+        self._moves, self._acquisition, self._region = moves, acquisition, region
+        self._scale, self._seen = scale, seen
         self._is_countable = moves.encoding.size is not None
+        self._has_steps = any(column.levels for column in moves.encoding.columns)
 
-    def best(self, acquisition: Acquisition, region: Region, bases: Array, scale: Array, rng: Generator) -> Array:
+    def best(self, bases: Array, rng: Generator) -> Array:
         """Return rows, the most promising first.
 
         Args:
-            acquisition: what to maximise.
-            region: where.
             bases: shape (k, dimensions): rows whose neighbours are looked at as well.
-            scale: shape (dimensions,): how far in each column the acquisition is about the same.
             rng: for the candidates.
         """
         moves = self._moves
-        candidates = np.concatenate([region.draw(_DRAWN, rng), moves.around(bases, _NEAR, rng)])
-        candidates = self._unseen(candidates)
+        candidates = self._unseen(np.concatenate([self._region.draw(_DRAWN, rng), moves.around(bases, _NEAR, rng)]))
         if not len(candidates):
             return candidates
-        scores = acquisition.score(candidates)
+        scores = self._acquisition.score(candidates)
         order = np.argsort(-scores, kind="stable")[:_TOP]
         candidates, scores = candidates[order], scores[order]
         starts = _roulette(scores, rng)
-        rows, values = self._improve(acquisition, region, candidates[starts], scores[starts], scale, rng)
+        rows, values = self._improve(candidates[starts], scores[starts], rng)
         rows, values = np.concatenate([rows, candidates]), np.concatenate([values, scores])
         return rows[np.argsort(-values, kind="stable")]
 
-    def _improve(
-        self, acquisition: Acquisition, region: Region, rows: Array, values: Array, scale: Array, rng: Generator
-    ) -> tuple[Array, Array]:
+    def _improve(self, rows: Array, values: Array, rng: Generator) -> tuple[Array, Array]:
         smooth = self._moves.is_smooth
         for _ in range(1 if smooth.all() else _CLIMBS):
             if smooth.any():
-                rows, values = self._climb(acquisition, region, rows, values, scale)
+                rows, values = self._climb(rows, values)
             if not smooth.all():
-                rows, values = self._walk(acquisition, rows, values, rng)
+                rows, values = self._walk(rows, values, rng)
         return rows, values
 
-    def _climb(
-        self, acquisition: Acquisition, region: Region, rows: Array, values: Array, scale: Array
-    ) -> tuple[Array, Array]:
+    def _climb(self, rows: Array, values: Array) -> tuple[Array, Array]:
         encoding = self._moves.encoding
         free = self._moves.is_smooth & encoding.active(rows)
-        low, high = region.bounds(rows)
-        low, high = np.where(free, np.minimum(low, rows), rows), np.where(free, np.maximum(high, rows), rows)
-        found, there = climb(acquisition.slopes, rows, low, high, scale, _STEPS)
-        if encoding.size is not None or any(column.levels for column in encoding.columns):
-            found = encoding.canonical(found)
-            there = acquisition.score(found)
-        return self._better(rows, values, found, there)
+        low, high = self._region.bounds(rows)
+        bounds = np.where(free, np.minimum(low, rows), rows), np.where(free, np.maximum(high, rows), rows)
+        climb = Climb(self._acquisition.slopes, rows, bounds, self._scale)
+        climb.go(_STEPS)
+        if not self._has_steps:
+            return climb.points, climb.values
+        found = encoding.canonical(climb.points)
+        return self._better(rows, values, found, self._acquisition.score(found))
 
-    def _walk(self, acquisition: Acquisition, rows: Array, values: Array, rng: Generator) -> tuple[Array, Array]:
+    def _walk(self, rows: Array, values: Array, rng: Generator) -> tuple[Array, Array]:
         """Go to the best of some neighbours, again and again."""
         for _ in range(_ROUNDS):
             around = self._moves.around(rows, _NEIGHBOURS, rng)
-            scores = acquisition.score(around)
+            scores = self._acquisition.score(around)
             if self._is_countable:
                 scores = np.where(self._is_new(around), scores, -np.inf)
             scores = scores.reshape(len(rows), _NEIGHBOURS)
