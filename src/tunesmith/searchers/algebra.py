@@ -11,12 +11,12 @@ from tunesmith.searchers.arrays import Array, np
 try:
     from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
     from scipy.optimize import minimize
-    from scipy.special import erfcx, log_expit, log_ndtr, logsumexp, ndtr, ndtri
+    from scipy.special import erfcx, log_ndtr, ndtr, ndtri
 except ImportError as error:
     raise MissingPackageError('This searcher needs NumPy and SciPy: pip install "tunesmith[search]".') from error
 
 __all__ = [
-    "cholesky", "erfcx", "inverse_from", "log_expit", "log_ndtr", "logsumexp", "minimise", "ndtr", "ndtri",
+    "cholesky", "erfcx", "inverse_from", "log_ndtr", "minimise", "ndtr", "ndtri",
     "triangular_inverse",
 ]  # fmt: skip
 

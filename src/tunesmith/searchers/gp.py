@@ -9,12 +9,13 @@ from typing import Any
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.encoding import Encoding
-from tunesmith.searchers.engine import Proposal, usual_initial
+from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprovement
 from tunesmith.searchers.gp_crowd import Crowd
 from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
+from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, Everywhere, Region, length
 from tunesmith.searchers.gp_search import Search
 from tunesmith.searchers.gp_subset import MOST
@@ -25,6 +26,7 @@ from tunesmith.streams import stream
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
 _BASES = 5
+_INITIAL = 5
 
 
 class GPSearch(ModelSearcher):
@@ -82,6 +84,7 @@ class GPEngine:
 
     def __init__(self) -> None:
         self._moves: Moves | None = None
+        self._prior: Prior | None = None
         self._model: tuple[Any, Model] | None = None
         self._crowd: tuple[Any, Crowd] | None = None
 
@@ -89,13 +92,13 @@ class GPEngine:
         """Accept any space and any objective."""
 
     def initial(self, known: Known) -> int:
-        """Return how many trials are to cover the space."""
-        return usual_initial(known)
+        """Return how many trials are to cover the space: few, since the model itself looks at what is unknown."""
+        return _INITIAL if known.num_samples is None else max(2, min(_INITIAL, known.num_samples // 5))
 
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
         """Propose what promises most, as far as it is not known or under way."""
         if self._moves is None or self._moves.encoding is not known.encoding:
-            self._moves = Moves(known.encoding)
+            self._moves, self._prior = Moves(known.encoding), Prior(known.encoding)
         moves = self._moves
         if not _says_something(known.scores):
             return Proposal(_farthest(known, moves.random(64, rng), moves.is_category), why="nothing to go by yet")
@@ -119,8 +122,8 @@ class GPEngine:
         is_old_enough = before is not None and is_crowded and not is_due(before, known)
         count = before.count if before is not None and is_old_enough else known.count
         if self._model is None or (known.version, count, before) not in self._model[0]:
-            assert self._moves is not None
-            model = make(known, self._moves.is_category, before, count)
+            assert self._prior is not None
+            model = make(known, self._prior, before, count)
             # The memo comes back with the next proposal, and makes the same model.
             self._model = [(known.version, count, before), (known.version, count, model.memo)], model
         return self._model[1]
@@ -135,7 +138,8 @@ class GPEngine:
 
 def _says_something(scores: Array) -> bool:
     """Return whether any objective has two different values."""
-    return any(len(good) > 1 and good.min() < good.max() for good in (column[~np.isnan(column)] for column in scores.T))
+    good = scores[~np.isnan(scores).any(axis=1)]
+    return len(good) > 1 and bool((good != good[0]).any())
 
 
 def _farthest(known: Known, rows: Array, is_category: Array) -> Array:

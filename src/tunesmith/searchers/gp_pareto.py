@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from tunesmith.searchers.algebra import log_expit, logsumexp
 from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.gp_posterior import Posterior
 
-_DIRECTIONS = 200
+_DIRECTIONS = 64
 _BOLD = 1.8  # standard deviations above the mean that are hoped for
 _SOFT = 0.02  # of a gain that counts in part although there is none, so that there is a slope everywhere
 
 
 def directions(objectives: int, rng: Generator) -> Array:
-    """Draw ways to weigh objectives, shape (200, objectives): positive, of length 1."""
+    """Draw ways to weigh objectives, shape (64, objectives): positive, of length 1."""
     found = np.abs(rng.standard_normal((_DIRECTIONS, objectives)))
     found /= np.linalg.norm(found, axis=1)[:, None]
     return found
@@ -80,21 +79,26 @@ class VolumeGain:
         return [posterior.at(rows) for posterior in self._posteriors]
 
     def _reach(self, values: Array) -> tuple[Array, Array, Array]:
-        """Return how far values reach in each direction, by which objective, and the slope by that: (k, 200) each."""
-        ratios = (values - self._reference)[:, None, :] / self._weights
-        nearest = ratios.argmin(axis=2)
-        least = np.take_along_axis(ratios, nearest[:, :, None], axis=2)[:, :, 0]
-        power = values.shape[1]
+        """Return how far values reach in each direction, by which objective, and the slope by that: (k, 64) each."""
+        ratios = [np.outer(values[:, j] - self._reference[j], 1 / self._weights[:, j]) for j in range(values.shape[1])]
+        least, nearest = ratios[0], np.zeros(ratios[0].shape, dtype=int)
+        for j, other in enumerate(ratios[1:], start=1):
+            nearest[other < least] = j
+            least = np.minimum(least, other)
+        power = len(ratios) - 1
+        above = np.maximum(least, 0.0) ** power
         # Below the reference, where there is no volume, it goes on falling.
-        reach = np.where(least > 0, np.abs(least) ** power, least)
-        slope = np.where(least > 0, power * np.abs(least) ** (power - 1), 1.0)
-        return reach, nearest, slope / np.take_along_axis(self._weights, nearest.T, axis=1).T
+        reach = np.where(least > 0, above * least, least)
+        slope = np.where(least > 0, (power + 1) * above, 1.0)
+        return reach, nearest, slope / self._weights[np.arange(len(self._weights)), nearest]
 
     def _gain(self, reach: Array) -> tuple[Array, Array]:
-        """Return the logarithm of the mean soft gain, shape (k,), and its slope by `reach`, (k, 200)."""
+        """Return the logarithm of the mean soft gain, shape (k,), and its slope by `reach`, (k, 64)."""
         z = (reach - self._best) / self._scale
-        soft = np.logaddexp(0.0, z)
+        bend = np.log1p(np.exp(-np.abs(z)))
+        soft = np.maximum(z, 0.0) + bend  # log(1 + e^z)
         logs = np.where(z > -30, np.log(np.maximum(soft, 1e-300)), z)
-        total = logsumexp(logs, axis=1)
-        slope = np.exp(log_expit(z) - total[:, None]) / self._scale
+        most = logs.max(axis=1)
+        total = most + np.log(np.exp(logs - most[:, None]).sum(axis=1))
+        slope = np.exp(np.minimum(z, 0.0) - bend - total[:, None]) / self._scale
         return total, slope
