@@ -168,11 +168,13 @@ def _acquisition(model: Model, pending: Array, rng: Generator) -> Acquisition:
     objectives = [posterior.with_pending(pending) for posterior in model.objectives]
     constraints = [posterior.with_pending(pending) for posterior in model.constraints]
     best = best_feasible(model)
+    if best is None:
+        return Feasible(None, constraints)  # until something is good at all
     if len(objectives) == 1:
-        inner: Acquisition = LogImprovement(objectives[0], 0.0 if best is None else best)
+        inner: Acquisition = LogImprovement(objectives[0], best)
     else:
         known = np.column_stack([posterior.fitted for posterior in objectives])
-        inner = VolumeGain(objectives, known[model.feasible] if model.feasible.any() else known, rng)
+        inner = VolumeGain(objectives, known[model.feasible], rng)
     return Feasible(inner, constraints) if constraints else inner
 
 

@@ -63,12 +63,12 @@ class Model(msgspec.Struct, frozen=True):
 
     Attributes:
         memo: what it is made by.
-        objectives: the posteriors of the warped scores, of the trials that have all of them.
+        objectives: the posteriors of the warped scores.
         constraints: those of the margins by which constraints are kept, above 0 where they are. If trials have failed,
             not to fail is the last constraint.
-        rows: shape (k, dimensions): the configurations that the objectives' posteriors know.
+        rows: shape (k, dimensions): the configurations that the posteriors know.
         values: shape (k, m): the warped scores.
-        feasible: shape (k,): which of them break no constraint.
+        feasible: shape (k,): which of them are results that break no constraint.
         surprise: by how many standard deviations the model is wrong on a trial after its fit, at most.
     """
 
@@ -79,14 +79,6 @@ class Model(msgspec.Struct, frozen=True):
     values: Array
     feasible: Array
     surprise: float
-
-
-class Output(msgspec.Struct, frozen=True):
-    """One thing to be modelled: `values` at `rows`; `new` of them, the last ones, are of trials after the fit."""
-
-    rows: Array
-    values: Array
-    new: int
 
 
 def is_due(memo: Memo | None, known: Known) -> bool:
@@ -108,17 +100,17 @@ def make(known: Known, prior: Prior, memo: Memo | None, count: int) -> Model:
 def _given(known: Known, prior: Prior, memo: Memo, count: int) -> Model:
     memo = Memo(count, memo.fitted, memo.fits, memo.thetas)
     places = _places(known, prior, memo.fitted, count)
-    outputs = _outputs(known, places, memo.fitted)
+    rows, outputs, new = known.rows[places], _outputs(known, places), places >= memo.fitted
     # When the first trial fails, nothing is fitted for that yet.
     thetas = [np.array(theta) for theta in memo.thetas] + [prior.usual] * (len(outputs) - len(memo.thetas))
     posteriors, surprise = [], 0.0
-    for theta, output in zip(thetas, outputs, strict=False):
-        posterior = Posterior(Kernel(prior.is_category, theta), output.rows, output.values)
+    for theta, values in zip(thetas, outputs, strict=False):
+        posterior = Posterior(Kernel(prior.is_category, theta), rows, values)
         posteriors.append(posterior)
-        surprise = max([surprise, *posterior.surprises()[len(output.values) - output.new :].tolist()])
-    goals, good = known.scores.shape[1], places[~_failed(known)[places]]
-    values = np.column_stack([output.values for output in outputs[:goals]])
-    return Model(memo, posteriors[:goals], posteriors[goals:], known.rows[good], values, known.feasible[good], surprise)
+        surprise = max([surprise, *posterior.surprises()[new].tolist()])
+    goals = known.scores.shape[1]
+    values = np.column_stack(outputs[:goals])
+    return Model(memo, posteriors[:goals], posteriors[goals:], rows, values, known.feasible[places], surprise)
 
 
 def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
@@ -126,8 +118,8 @@ def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
     fits = 0 if memo is None else memo.fits
     before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
     thetas = []
-    for index, output in enumerate(_outputs(known, places, count)):
-        fit = Fit(prior, output.rows, output.values)
+    for index, values in enumerate(_outputs(known, places)):
+        fit = Fit(prior, known.rows[places], values)
         starts = [*before[index : index + 1], prior.usual]
         if count >= _EACH:
             starts = [min(starts, key=lambda start, fit=fit: fit.loss(start)[0])]  # type: ignore[misc]
@@ -149,21 +141,13 @@ def _places(known: Known, prior: Prior, fitted: int, count: int) -> Array:
     return np.concatenate([chosen, np.arange(fitted, count)])
 
 
-def _failed(known: Known) -> Array:
-    found: Array = np.isnan(known.scores).any(axis=1)  # type: ignore[assignment]
-    return found
-
-
-def _outputs(known: Known, places: Array, fitted: int) -> list[Output]:
+def _outputs(known: Known, places: Array) -> list[Array]:
     """Return what is to be modelled: warped scores, margins of constraints, and whether trials fail if some do."""
-    rows, failed = known.rows[places], _failed(known)[places]
-    good, new = ~failed, places >= fitted
-    found = [Output(rows[good], warp(scores[good]), int(new[good].sum())) for scores in known.scores[places].T]
-    margins = [_margin(violations, failed) for violations in known.violations[places].T]
-    found += [Output(rows, margin, int(new.sum())) for margin in margins]
-    if failed.any():
-        found.append(Output(rows, np.where(failed, -1.0, 1.0), int(new.sum())))
-    return found
+    scores = known.scores[places]
+    failed: Array = np.isnan(scores).any(axis=1)  # type: ignore[assignment]
+    found = [warp(np.where(failed, np.nan, column)) for column in scores.T]
+    found += [_margin(violations, failed) for violations in known.violations[places].T]
+    return [*found, np.where(failed, -1.0, 1.0)] if failed.any() else found
 
 
 def _margin(violations: Array, failed: Array) -> Array:
