@@ -23,7 +23,7 @@ from tunesmith.searchers.gp_pareto import VolumeGain, directions, is_undominated
 from tunesmith.searchers.gp_posterior import Posterior
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, length
-from tunesmith.searchers.gp_subset import MOST, subset
+from tunesmith.searchers.gp_subset import subset
 from tunesmith.searchers.gp_thompson import Paths
 from tunesmith.searchers.gp_warp import warp
 from tunesmith.space import Space
@@ -289,11 +289,11 @@ def test_a_subset_has_the_best_and_what_is_near_to_it() -> None:
     x = generator(0).random((2000, 3))
     x[:, 2] = np.round(x[:, 2])
     y = -((x[:, :2] - 0.5) ** 2).sum(axis=1)
-    places = subset(x, y, np.array([False, False, True]), generator(1))
-    assert len(places) == len(set(places)) == MOST
+    places = subset(x, y, np.array([False, False, True]), 500, generator(1))
+    assert len(places) == len(set(places)) == 500
     assert set(np.argsort(-y)[:100]) <= set(places)
     assert (np.diff(places) > 0).all()
-    assert subset(x[:10], y[:10], np.zeros(3, bool), generator(1)).tolist() == list(range(10))
+    assert subset(x[:10], y[:10], np.zeros(3, bool), 500, generator(1)).tolist() == list(range(10))
 
 
 def test_drawn_functions_have_the_posteriors_mean_and_spread() -> None:

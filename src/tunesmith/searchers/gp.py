@@ -85,8 +85,8 @@ class GPEngine:
     def __init__(self) -> None:
         self._moves: Moves | None = None
         self._prior: Prior | None = None
-        self._model: tuple[Any, Model] | None = None
-        self._crowd: tuple[Any, Crowd] | None = None
+        self._model: tuple[bytes, list[Memo | None], Model] | None = None
+        self._crowd: tuple[Model, Crowd] | None = None
 
     def check(self, encoding: Encoding, objective: Objective) -> None:
         """Accept any space and any objective."""
@@ -121,12 +121,13 @@ class GPEngine:
     def _current(self, known: Known, before: Memo | None, is_crowded: bool) -> Model:
         is_old_enough = before is not None and is_crowded and not is_due(before, known)
         count = before.count if before is not None and is_old_enough else known.count
-        if self._model is None or (known.version, count, before) not in self._model[0]:
+        results = known.scores[:count].tobytes() + known.violations[:count].tobytes()
+        if self._model is None or self._model[0] != results or before not in self._model[1]:
             assert self._prior is not None
             model = make(known, self._prior, before, count)
             # The memo comes back with the next proposal, and makes the same model.
-            self._model = [(known.version, count, before), (known.version, count, model.memo)], model
-        return self._model[1]
+            self._model = results, [before, model.memo], model
+        return self._model[2]
 
     def _guess(self, known: Known, model: Model, moves: Moves, rng: Generator) -> Array:
         if self._crowd is None or self._crowd[0] is not model:
@@ -191,9 +192,10 @@ def _bases(model: Model) -> Array:
 
 def _region(known: Known, model: Model, moves: Moves) -> Region:
     """Return where to look: everywhere while the model has all trials, then in a box around the best one."""
-    if known.count <= MOST or not moves.is_smooth.any():
+    count = model.memo.count
+    if count <= MOST or not moves.is_smooth.any():
         return Everywhere(moves)
-    scores = np.where(known.feasible, known.scores[:, 0], -np.inf)
+    scores = np.where(known.feasible[:count], known.scores[:count, 0], -np.inf)
     size = length(scores, int(moves.is_smooth.sum()))
     scale = lengths(model.objectives)[moves.is_smooth]
     sides = np.ones(len(moves.is_smooth))

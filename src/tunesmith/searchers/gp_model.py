@@ -19,6 +19,7 @@ from tunesmith.streams import stream
 
 _EACH = 64  # trials up to which each one is reason enough for new hyperparameters
 _GROWTH = 1.05
+_FIT = 256  # trials that hyperparameters are fitted to; more would hardly change them
 _SURPRISE = 3.0
 _RESTART = 10  # every so many fits, some starts are random
 _SLACK = 32  # so many pending trials for one that the model need not know of yet
@@ -114,7 +115,7 @@ def _given(known: Known, prior: Prior, memo: Memo, count: int) -> Model:
 
 
 def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
-    places = _places(known, prior, count, count)
+    places = _chosen(known, prior, count, _FIT)
     fits = 0 if memo is None else memo.fits
     before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
     thetas = []
@@ -134,11 +135,14 @@ def _places(known: Known, prior: Prior, fitted: int, count: int) -> Array:
     """Return which of the first `count` trials the model is made of: a choice among those of the fit, all later."""
     if count <= MOST:
         return np.arange(count)
-    values = np.min([warp(scores) for scores in known.scores[:fitted].T], axis=0)
-    values = np.where(known.feasible[:fitted], values, values - 10.0)
-    rng = generator(stream(known.seed, "gp", "subset", fitted).getrandbits(128))
-    chosen = subset(known.rows[:fitted], values, prior.is_category, rng)
-    return np.concatenate([chosen, np.arange(fitted, count)])
+    return np.concatenate([_chosen(known, prior, fitted, MOST), np.arange(fitted, count)])
+
+
+def _chosen(known: Known, prior: Prior, count: int, most: int) -> Array:
+    values = np.min([warp(scores) for scores in known.scores[:count].T], axis=0)
+    values = np.where(known.feasible[:count], values, values - 10.0)
+    rng = generator(stream(known.seed, "gp", "subset", count).getrandbits(128))
+    return subset(known.rows[:count], values, prior.is_category, most, rng)
 
 
 def _outputs(known: Known, places: Array) -> list[Array]:
