@@ -136,12 +136,12 @@ def test_a_replayed_searcher_suggests_the_same(in_flight: int) -> None:
 def test_hyperparameters_are_fitted_for_each_result_at_first_and_seldom_later() -> None:
     search = Search(SQUARE)
     memos = []
-    for number in range(90):
+    for number in range(80):
         (asked,) = search.searcher.ask(number, 1)
         memos.append(asked.memo)
         search.searcher.tell(number, bowl(asked.values))
     assert all(memos[10:60])
-    assert sum(memo is not None for memo in memos[70:]) < 12
+    assert sum(memo is not None for memo in memos[66:]) < 9
     known = Memo.read(search.searcher._known.memo, 1, 4)
     assert known is not None
     assert Memo.read({"engine": "other"}, 1, 4) is Memo.read(known.plain(), 2, 4) is Memo.read(None, 1, 4) is None
@@ -149,7 +149,7 @@ def test_hyperparameters_are_fitted_for_each_result_at_first_and_seldom_later() 
 
 def test_trials_under_way_are_not_suggested_again_nor_their_neighbours() -> None:
     search = Search(SQUARE)
-    search.go(bowl, 15)
+    search.go(bowl, 7)
     waiting = [search.ask() for _ in range(8)]
     apart = [
         abs(a["x"] - b["x"]) + abs(a["y"] - b["y"])
@@ -253,14 +253,10 @@ def test_dreadful_values_do_not_hide_the_good_ones() -> None:
 
 
 def test_a_million_options_and_a_hundred_and_fifty_variables_are_only_large() -> None:
-    search = Search(
-        {"x": tune.uniform(0, 1), "k": tune.choice(range(0, -1_000_000, -1)), "o": tune.choice(["a", "b", "a"])}
-    )
-    assert len(search.go(lambda c: {"loss": c["x"] - c["k"] / 1e6}, 12)) == 12
     names = tune.choice([f"name {i}" for i in range(1_000_000)])
     assert len(Search({"x": tune.uniform(0, 1), "k": names}).go(lambda c: {"loss": c["x"]}, 8)) == 8
     wide = Search({f"x{i}": tune.uniform(0, 1) for i in range(150)})
-    assert len(wide.go(lambda c: {"loss": c["x3"]}, 18)) == 18
+    assert len(wide.go(lambda c: {"loss": c["x3"]}, 8)) == 8
 
 
 def test_a_finite_space_is_gone_through_without_a_repetition() -> None:

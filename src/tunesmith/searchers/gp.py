@@ -7,12 +7,12 @@ from math import exp
 from typing import Any
 
 from tunesmith.objective import Objective
-from tunesmith.searchers.arrays import Array, Generator, generator, np
+from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprovement
 from tunesmith.searchers.gp_crowd import Crowd
-from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make
+from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make, own_generator
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
 from tunesmith.searchers.gp_prior import Prior
@@ -21,7 +21,6 @@ from tunesmith.searchers.gp_search import Search
 from tunesmith.searchers.gp_subset import MOST
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher
-from tunesmith.streams import stream
 
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
@@ -111,12 +110,10 @@ class GPEngine:
             return Proposal(moves.random(1, rng), memo, "at random, in case that the model is wrong")
         if is_crowded:
             return Proposal(self._guess(known, model, moves, rng), memo, "one of many guesses")
-        seen = _seen(known)
         acquisition = _acquisition(model, known.pending, rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
-        region = _region(known, model, moves)
-        rows = Search(moves, acquisition, region, scale, seen).best(_bases(model), rng)
-        return Proposal(rows, memo, "the most promising")
+        search = Search(moves, acquisition, _region(known, model, moves), scale, _seen(known))
+        return Proposal(search.best(_bases(model), rng), memo, "the most promising")
 
     def _current(self, known: Known, before: Memo | None, is_crowded: bool) -> Model:
         is_old_enough = before is not None and is_crowded and not is_due(before, known)
@@ -131,9 +128,8 @@ class GPEngine:
 
     def _guess(self, known: Known, model: Model, moves: Moves, rng: Generator) -> Array:
         if self._crowd is None or self._crowd[0] is not model:
-            own = generator(stream(known.seed, "gp", "crowd", model.memo.count).getrandbits(128))
-            region = _region(known, model, moves)
-            self._crowd = model, Crowd(model, moves, region, _bases(model), own)
+            own = own_generator(known, "crowd", model.memo.count)
+            self._crowd = model, Crowd(model, moves, _region(known, model, moves), _bases(model), own)
         return self._crowd[1].guess(rng)
 
 
@@ -193,7 +189,7 @@ def _bases(model: Model) -> Array:
 def _region(known: Known, model: Model, moves: Moves) -> Region:
     """Return where to look: everywhere while the model has all trials, then in a box around the best one."""
     count = model.memo.count
-    if count <= MOST or not moves.is_smooth.any():
+    if count <= MOST or len(model.objectives) > 1 or not moves.is_smooth.any():
         return Everywhere(moves)
     scores = np.where(known.feasible[:count], known.scores[:count, 0], -np.inf)
     size = length(scores, int(moves.is_smooth.sum()))

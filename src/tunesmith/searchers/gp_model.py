@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tunesmith.searchers.arrays import Array, generator, np
+from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_posterior import Posterior
@@ -115,17 +115,21 @@ def _given(known: Known, prior: Prior, memo: Memo, count: int) -> Model:
 
 
 def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
-    places = _chosen(known, prior, count, _FIT)
+    places = _places(known, prior, count, count)
+    rows = known.rows[places]
+    outputs = _outputs(known, places)
+    merit = np.min(outputs[: known.scores.shape[1]], axis=0)
+    some = subset(rows, merit, prior.is_category, _FIT, own_generator(known, "some", count))
     fits = 0 if memo is None else memo.fits
     before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
     thetas = []
-    for index, values in enumerate(_outputs(known, places)):
-        fit = Fit(prior, known.rows[places], values)
+    for index, values in enumerate(outputs):
+        fit = Fit(prior, rows[some], values[some])
         starts = [*before[index : index + 1], prior.usual]
         if count >= _EACH:
             starts = [min(starts, key=lambda start, fit=fit: fit.loss(start)[0])]  # type: ignore[misc]
         if fits % _RESTART == _RESTART - 1:
-            rng = generator(stream(known.seed, "gp", "fit", count, index).getrandbits(128))
+            rng = own_generator(known, "fit", count, index)
             starts += [prior.usual + rng.standard_normal(len(prior.usual)) for _ in range(2)]
         thetas.append([float(x) for x in fit.best(starts)])
     return Memo(count, count, fits + 1, thetas)
@@ -135,14 +139,15 @@ def _places(known: Known, prior: Prior, fitted: int, count: int) -> Array:
     """Return which of the first `count` trials the model is made of: a choice among those of the fit, all later."""
     if count <= MOST:
         return np.arange(count)
-    return np.concatenate([_chosen(known, prior, fitted, MOST), np.arange(fitted, count)])
+    values = np.min([warp(scores) for scores in known.scores[:fitted].T], axis=0)
+    values = np.where(known.feasible[:fitted], values, values - 10.0)
+    chosen = subset(known.rows[:fitted], values, prior.is_category, MOST, own_generator(known, "subset", fitted))
+    return np.concatenate([chosen, np.arange(fitted, count)])
 
 
-def _chosen(known: Known, prior: Prior, count: int, most: int) -> Array:
-    values = np.min([warp(scores) for scores in known.scores[:count].T], axis=0)
-    values = np.where(known.feasible[:count], values, values - 10.0)
-    rng = generator(stream(known.seed, "gp", "subset", count).getrandbits(128))
-    return subset(known.rows[:count], values, prior.is_category, most, rng)
+def own_generator(known: Known, *path: str | int) -> Generator:
+    """Return a source of randomness that is the same in all proposals of an experiment."""
+    return generator(stream(known.seed, "gp", *path).getrandbits(128))
 
 
 def _outputs(known: Known, places: Array) -> list[Array]:
