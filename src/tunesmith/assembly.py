@@ -396,6 +396,8 @@ def _read_created(folder: Path) -> e.Created | None:
 
 def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
     objective = plan.objective
+    composite = objective is not None and bool(objective.others or objective.constraints)
+    goals = objective.settings() if objective is not None and composite else {}
     past = {"warm_start": read_past(plan.warm_start, plan.space, objective)} if plan.warm_start else {}
     return e.Created(
         experiment_id=os.urandom(16).hex(),
@@ -410,6 +412,7 @@ def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
             "num_samples": plan.num_samples,
             "max_failures": plan.policy.max_failures,
             **now,
+            **goals,
             **past,
         },
     )

@@ -105,11 +105,13 @@ class Recording:
         for each in seconds:
             heapreplace(busy, busy[0] + each)
         reports = sum(len(trial.curve) for trial in self.trials)
-        return Effort(max(busy), sum(seconds), reports, *(self._best(objective) if objective is not None else ()))
+        return Effort(max(busy), sum(seconds), reports, *(self._best(objective) if objective else ()))
 
     def _best(self, objective: Objective) -> tuple[float, int] | tuple[()]:
-        """Return the best value and the number of its trial, if any value is finite."""
+        """Return the best value and the number of its trial, if any value is finite; of several metrics none is."""
         found: tuple[float, int] | tuple[()] = ()
+        if objective.others:
+            return found
         best = -inf
         for number, trial in enumerate(self.trials):
             for report in trial.curve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -13,7 +13,8 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.core.story import Story
 from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, objective_of
+from tunesmith.pareto import Merit, hypervolume, ranks, worst
 from tunesmith.readable import readable_config
 from tunesmith.result import DECISIONS, Decided, Origin, complete
 from tunesmith.store.sqlite import DATABASE, EventStore
@@ -136,9 +137,25 @@ class Trial:
         path = None if ref is None else self._results.path / ref.path
         return Checkpoint(path) if path is not None and path.is_dir() else None
 
+    @property
+    def is_feasible(self) -> bool:
+        """Whether the last result is finite in all metrics of the run and keeps all of its constraints.
+
+        A trial that failed is not; without an objective, one that has a result is.
+        """
+        objective, result = self._results._objective, self._standing_result()
+        return result is not None and (objective is None or objective.merit(result).is_feasible)
+
+    def _standing_result(self) -> dict[str, Any] | None:
+        """Return the last result of a trial that has not failed, as it was reported or complete."""
+        if self._record.status is Status.ERROR:
+            return None
+        last = self._record.last
+        return self.last_result if last is None else last.result()
+
     def best_result(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any] | None:
         """Return the trial's best result, by the run's objective or another one; None if no value is finite."""
-        objective = self._results._objective_or(metric, mode)
+        objective = self._results._one(metric, mode)
         best, found = -inf, None
         for result in self.history:
             score = _score(objective, result)
@@ -186,7 +203,8 @@ class Results:
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for event, _ in store.fold(experiment.apply):
                 if isinstance(event, (e.Created, e.Redefined)) and event.metric is not None:
-                    objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
+                    settings = experiment.created.settings if experiment.created else {}
+                    objective = objective_of(event.metric, event.mode, settings)
                 changed = changed or isinstance(event, e.Redefined)
                 self._follow_best(objective, event)
         created = experiment.created
@@ -214,7 +232,7 @@ class Results:
         if objective is None:
             return
         if type(event) is e.Reported:
-            if objective.metric in event.metrics:
+            if objective.metric in event.metrics and not objective.others:
                 score = _score(objective, event.metrics)
                 if event.trial not in self._best or score > self._scores[event.trial]:
                     self._best[event.trial], self._scores[event.trial] = event, score
@@ -253,12 +271,12 @@ class Results:
 
     @property
     def metric(self) -> str | None:
-        """The metric of the run."""
+        """The metric of the run; the first one of several."""
         return self._objective.metric if self._objective else None
 
     @property
     def mode(self) -> Literal["min", "max"] | None:
-        """The direction of the run."""
+        """The direction of the run, for its first metric."""
         return self._objective.mode if self._objective else None
 
     @property
@@ -274,7 +292,7 @@ class Results:
 
     @property
     def best_trial(self) -> Trial:
-        """The trial with the best result. Raises as `get_best_trial`."""
+        """The trial with the best result that keeps all constraints. Raises as `get_best_trial`."""
         return self.get_best_trial()
 
     @property
@@ -298,11 +316,15 @@ class Results:
     ) -> Trial:
         """Return the trial with the best value, of its whole history or, with `scope` "last", of its last result.
 
+        Results that break one of the run's constraints don't count.
+
         Raises:
-            ArgumentError: the run has no objective and none is given, or no trial has reported such a metric.
-            TunesmithError: no trial has reported a finite value; the message says what happened instead.
+            ArgumentError: the run has no objective and none is given, or several metrics and none of them is named, or
+                no trial has reported such a metric.
+            TunesmithError: no trial has reported a finite value within the constraints; the message says what happened
+                instead.
         """
-        objective = self._objective_or(metric, mode)
+        objective = self._one(metric, mode)
         scores: list[tuple[float, int]] = []
         for trial in self.trials:
             score = self._score_of(trial, objective, scope)
@@ -311,6 +333,50 @@ class Results:
         if not scores:
             raise self._nothing_best(objective)
         return self.trials[-max(scores)[1]]
+
+    @property
+    def pareto_front(self) -> list[Trial]:
+        """The trials that no other is better than in all metrics at once, by number.
+
+        A trial counts with its last result. Those that failed or break a constraint are left out. With one metric these
+        are the best trials of those last results.
+
+        Raises:
+            ArgumentError: the run has no objective.
+        """
+        merits = self._merits()
+        found = ranks(merits)
+        return [self.trials[i] for i, merit in enumerate(merits) if found[i] == 0 and merit.is_feasible]
+
+    def hypervolume(self, reference: Mapping[str, float] | Sequence[float] | None = None) -> float:
+        """Return the volume of what the front dominates down to `reference`, in the product of the metrics' units.
+
+        Args:
+            reference: the worst values that count, by metric or in the order of the run's metrics. By default they are
+                the worst of all trials within the constraints, and a tenth of their range beyond: give your own to
+                compare runs.
+
+        Returns:
+            0 where no trial is better than the reference in all metrics. Exact for any number of metrics.
+
+        Raises:
+            ArgumentError: the run has no objective, or the reference does not name its metrics.
+        """
+        objective = self._objective_or(None, None)
+        points = [merit.scores for merit in self._merits() if merit.is_feasible]
+        if reference is None:
+            return hypervolume(points, worst(points)) if points else 0.0
+        values = [reference.get(name) for name in objective.metrics] if isinstance(reference, Mapping) else reference
+        if len(values) != len(objective.metrics) or not all(isinstance(value, (int, float)) for value in values):
+            raise ArgumentError(
+                f"reference needs a number for each metric of {', '.join(objective.metrics)}; got {reference!r}."
+            )
+        scores = [goal.score_of(float(v)) for goal, v in zip(objective.goals, values, strict=True)]  # type: ignore[arg-type]  # by the check above
+        return hypervolume(points, tuple(scores))
+
+    def _merits(self) -> list[Merit]:
+        objective = self._objective_or(None, None)
+        return [objective.merit(trial._standing_result()) for trial in self.trials]
 
     def score_of(self, trial: Trial, objective: Objective) -> float:
         """Return how good the best result of a trial is by `objective`: larger is better, ``-inf`` if it has none."""
@@ -328,12 +394,26 @@ class Results:
         return max((_score(objective, result) for result in trial.history), default=-inf)
 
     def _objective_or(self, metric: str | None, mode: str | None) -> Objective:
-        if metric is None and mode is None and self._objective is not None:
-            return self._objective
-        metric, mode = metric or self.metric, mode or self.mode
+        own = self._objective
+        if metric is None and mode is None and own is not None:
+            return own
+        metric = metric or self.metric
+        modes = {goal.metric: goal.mode for goal in own.goals} if own is not None else {}
+        mode = mode or modes.get(metric or "", self.mode)
         if metric is None or mode is None:
             raise ArgumentError("The run had no objective. Say metric= and mode= here, or to run().")
-        return Objective(metric, mode)  # type: ignore[arg-type]  # validated when made
+        return Objective(metric, mode, constraints=own.constraints if own is not None else ())  # type: ignore[arg-type]  # validated when made
+
+    def _one(self, metric: str | None, mode: str | None) -> Objective:
+        """Return what to compare by: one metric."""
+        objective = self._objective_or(metric, mode)
+        if objective.others:
+            raise ArgumentError(
+                f"The run has several metrics, {', '.join(objective.metrics)}, and no trial need be the best in all."
+                " results.pareto_front has those that no other is better than in all at once;"
+                f" results.get_best_trial({objective.metrics[-1]!r}) has the best by one."
+            )
+        return objective
 
     def _nothing_best(self, objective: Objective) -> TunesmithError:
         names = {name for trial in self.trials if trial._record.last for name in trial._record.last.metrics}
@@ -342,6 +422,8 @@ class Results:
                 f"No trial has reported {objective.metric!r}; reported were: {', '.join(sorted(names))}."
                 f"{nearest(objective.metric, names)}"
             )
+        if objective.constraints and (nearest_miss := self._nearest_miss(objective)):
+            return TunesmithError(nearest_miss)
         text = f"No trial has a finite {objective.metric!r}. {self._counts()}."
         failed = self.errors
         if failed and failed[0].error:
@@ -350,6 +432,20 @@ class Results:
             )
         return TunesmithError(text)
 
+    def _nearest_miss(self, objective: Objective) -> str:
+        """Say that no trial is within the constraints, and which one breaks them least."""
+        merits = {trial.number: objective.merit(trial._standing_result()) for trial in self.trials}
+        known = {number: merit for number, merit in merits.items() if merit.violation < inf}
+        if not known:
+            return ""
+        number = min(known, key=lambda number: (known[number].violation, number))
+        result = self.trials[number].last_result or {}
+        values = ", ".join(f"{bound.metric} {result.get(bound.metric)}" for bound in objective.constraints)
+        return (
+            f"No trial is within the constraints {objective.limits}: the nearest is trial {number}, with {values}."
+            f" {self._counts()}. Relax constraints=, or search on with a larger num_samples= and resume=True."
+        )
+
     def _counts(self) -> str:
         counts = Counter(trial.status for trial in self.trials)
         return f"{len(self.trials)} trials: " + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
@@ -357,14 +453,23 @@ class Results:
     def dataframe(self) -> pd.DataFrame:
         """Return a pandas frame: a row a trial, with its last result and its configuration as ``config/...`` columns.
 
+        Where there are constraints, ``feasible`` says whether the last result keeps them; where there are several
+        metrics, ``front`` is 0 for the trials of the front, 1 for those that only these are better than, and so on.
+
         Raises:
             MissingPackageError: pandas is not installed.
         """
         rows = []
+        objective = self._objective
+        fronts = ranks(self._merits()) if objective and objective.others else []
         for trial in self.trials:
             last = dict(trial.last_result or {})
             last.pop("config", None)
             head = {"trial": trial.number, "trial_id": trial.trial_id, "trial_name": trial.name, "status": trial.status}
+            if objective and objective.constraints:
+                head["feasible"] = trial.is_feasible
+            if fronts:
+                head["front"] = fronts[trial.number]
             config = {f"config/{path}": value for path, value in _flat(trial.config)}
             rows.append(head | {k: v for k, v in last.items() if k not in head} | config)
         return _pandas().DataFrame(rows)
@@ -380,6 +485,8 @@ class Results:
 
     def __repr__(self) -> str:
         text = f"<Results {self.name}: {self._counts()}"
+        if self._objective and self._objective.others:
+            return f"{text}; {len(self.pareto_front)} in the front>"
         if self._objective and self._best:
             try:
                 best = self.best_trial

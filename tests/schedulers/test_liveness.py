@@ -19,7 +19,7 @@ from tunesmith import events as e
 from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
 from tunesmith.core.limits import Limits
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, parse_objective
 from tunesmith.resources import Resources
 from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.asha import ASHAScheduler
@@ -33,6 +33,7 @@ from tunesmith.schedulers.rules import RULES_2019, RULES_TODAY
 from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure
 
+LOSS = Objective("loss", "min")
 Make: TypeAlias = Callable[[], Scheduler]
 
 # -- the schedulers, with all that may be set
@@ -163,7 +164,8 @@ class Worker:
 class World:
     """Workers, the searcher and the driver."""
 
-    def __init__(self, plan: Plan, make: Make) -> None:
+    def __init__(self, plan: Plan, make: Make, objective: Objective = LOSS) -> None:
+        self.objective = objective
         self.plan, self.make, self.rng = plan, make, Random(plan.seed)
         self.controller, self.twin = self.make_controller(), None
         self.workers: dict[tuple[int, int], Worker] = {}
@@ -175,7 +177,7 @@ class World:
         self.alarms: list[float] = []
 
     def make_controller(self) -> Controller:
-        scheduler, objective = self.make(), Objective("loss", "min")
+        scheduler, objective = self.make(), self.objective
         scheduler.setup(objective, self.plan.seed)
         limits = Limits(
             max_trials=self.plan.trials if self.plan.counted else None,
@@ -352,7 +354,8 @@ class World:
         n, draw = worker.iteration, stream(self.plan.seed, "value", worker.trial, worker.iteration)
         loss = draw.choice([nan, inf, -inf, 0.0, 1.0, 1.0, draw.random(), draw.random() + worker.trial])
         saved = self.checkpoint(worker) if self.rng.random() < 0.1 else None
-        return e.Reported(worker.trial, worker.incarnation, n, {"loss": loss}, 0.0, 1.0, float(n), float(n), n, saved)
+        metrics = {"loss": loss, "size": draw.choice([1.0, 2.0, draw.random()]), "mb": draw.random()}
+        return e.Reported(worker.trial, worker.incarnation, n, metrics, 0.0, 1.0, float(n), float(n), n, saved)
 
 
 def state(controller: Controller) -> list[Any]:
@@ -370,5 +373,16 @@ def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: P
     world = World(plan, data.draw(SCHEDULERS[name]))
     world.play()
     assert len(world.controller.experiment.trials) == plan.trials
+    assert all(trial.status.is_final for trial in world.controller.experiment.trials)
+    assert state(world.replayed()) == state(world.controller)
+
+
+@pytest.mark.parametrize("name", ["asha, stopping", "asha, promotion", "hyperband", "median"])
+@settings(max_examples=40, deadline=None)
+@given(plan=PLANS, data=st.data())
+def test_so_it_is_when_trials_are_compared_by_several_metrics(name: str, plan: Plan, data: st.DataObject) -> None:
+    objective = parse_objective(["loss", "size"], ["min", "max"], {"mb": "<= 0.8"} if plan.seed % 2 else None)
+    world = World(plan, data.draw(SCHEDULERS[name]), objective)
+    world.play()
     assert all(trial.status.is_final for trial in world.controller.experiment.trials)
     assert state(world.replayed()) == state(world.controller)

@@ -8,7 +8,7 @@ an event of its own (a `Record` command), so that a replay never asks again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from tunesmith import commands as c
@@ -318,9 +318,9 @@ class Controller:
         """Say who ends the trial before the scheduler is asked: an unusable report, the trial itself, a stopper."""
         try:
             if self.objective is not None and (report.metrics or report.checkpoint is None):
-                value = self.objective.value(report.metrics)
-                if self.limits.on_nan != "worst" and not isfinite(value):
-                    story = f"{self.objective.metric} is {value}, and on_nan={self.limits.on_nan!r} ends the trial"
+                odd = self.objective.check(report.metrics)
+                if self.limits.on_nan != "worst" and odd is not None:
+                    story = f"{odd[0]} is {odd[1]}, and on_nan={self.limits.on_nan!r} ends the trial"
                     return Decision(self.limits.on_nan, story), "trial"
         except MetricError as error:
             return Decision("fail", str(error)), "trial"

@@ -12,10 +12,14 @@ from tunesmith.space import Space
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """What an older experiment has found: `values`, by path, of a part of the variables, and the metric's `value`."""
+    """What an older experiment has found: `values`, by path, of a part of the variables, and the metric's `value`.
+
+    Where there are several metrics or constraints, `metrics` has what was reported of all of them.
+    """
 
     values: dict[str, Any]
     value: float
+    metrics: dict[str, float] = {}
 
 
 class Past(msgspec.Struct, frozen=True):
