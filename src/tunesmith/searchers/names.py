@@ -11,6 +11,7 @@ from tunesmith.searchers.protocol import Searcher
 _HOMES = {
     "random": "variants.VariantSearcher",
     "grid": "variants.VariantSearcher",
+    "nsga2": "nsga2.NSGA2Search",
     "sobol": "sobol.SobolSearch",
 }
 NAMES = tuple(_HOMES)
