@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
+    from tunesmith.searchers.wrapping import ConcurrencyLimiter as ConcurrencyLimiter
+    from tunesmith.searchers.wrapping import Repeater as Repeater
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
     from tunesmith.stoppers.rules import ExperimentPlateauStopper as ExperimentPlateauStopper
@@ -129,6 +131,7 @@ _HOMES = {
     "searchers.nsga2": ("NSGA2Search",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.variants": ("VariantSearcher",),
+    "searchers.wrapping": ("ConcurrencyLimiter", "Repeater"),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (
         "CombinedStopper", "ExperimentPlateauStopper", "FunctionStopper", "MaximumIterationStopper",

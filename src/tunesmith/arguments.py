@@ -17,6 +17,7 @@ from tunesmith.executors.protocol import Executor
 from tunesmith.objective import Objective, parse_objective
 from tunesmith.resources import Resources
 from tunesmith.retrying import FailurePolicy, type_name
+from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.searchers.names import by_name
@@ -154,6 +155,20 @@ def check_resources(
     if callable(requested):
         return lambda config: Resources.parse(requested(config))
     return Resources.parse(per_trial if requested is None else requested)
+
+
+def check_confirm(best: Any, repeats: Any, objective: Objective | None, scheduler: Any) -> tuple[int, int]:
+    """Return how many configurations are confirmed, and how many times each."""
+    found = check_count("confirm", best, least=0) or 0
+    times = check_count("confirm_repeats", repeats, least=1) or 1
+    if found and objective is None:
+        raise ArgumentError(f"confirm={best!r} needs to know what is best: give metric= and mode=.")
+    if found and isinstance(scheduler, PopulationBasedTraining):
+        raise ArgumentError(
+            f"confirm={best!r} runs configurations again, and {type(scheduler).__name__} changes them while they run."
+            " Replay the best trial with PopulationBasedTrainingReplay."
+        )
+    return found, times
 
 
 def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:

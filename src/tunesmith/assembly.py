@@ -44,7 +44,8 @@ from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.schedulers.resource_changing import ResourceChangingScheduler
-from tunesmith.searchers.protocol import Searcher
+from tunesmith.searchers.confirming import Confirm
+from tunesmith.searchers.protocol import Searcher, Suggestion
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
@@ -88,6 +89,7 @@ class Plan(msgspec.Struct):
     verbose: int
     accept_changes: frozenset[str] = frozenset()
     warm_start: WarmStart | None = None
+    confirm: tuple[int, int] = (0, 0)  # how many of the best, and how many times each
 
 
 def execute(plan: Plan) -> Results:
@@ -101,6 +103,8 @@ def execute(plan: Plan) -> Results:
         created = begun or _new(plan, folder, now)
         change = redefined(created, now, plan.objective, plan.accept_changes) if begun else None
         plan.space.check_constants()
+        if plan.confirm[0] or (begun and _has_confirmations(folder)):
+            plan.searcher = Confirm(plan.searcher, *plan.confirm)
         plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
         if "warm_start" in created.settings:
             teach(plan.searcher, created.settings["warm_start"])
@@ -135,7 +139,8 @@ def _drive(
         stopper=plan.stopper,
         configure=partial(_configure, plan.space),
         record=_record,
-        limits=msgspec.structs.replace(plan.limits, max_trials=total),
+        # Confirmations are beside those that the search may have, of which the searcher keeps count itself.
+        limits=msgspec.structs.replace(plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total),
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )
@@ -278,20 +283,20 @@ class _Namer:
         wanted = plan.trial_name_creator, plan.trial_dirname_creator
         self._needs_config = any(wanted) or not isinstance(plan.resources, Resources)
 
-    def __call__(self, number: int, values: Mapping[str, Any], memo: Any) -> e.Suggested:
-        plan = self._plan
+    def __call__(self, number: int, made: Suggestion) -> e.Suggested:
+        plan, values = self._plan, made.values
         trial_id = f"{self._prefix}_{number:05d}"
         tag = naming.tag(number, values)
         name = f"{plan.trainable_name}_{tag}"
-        folder, resources = "", None
+        folder, resources, recorded = "", None, _record(values)
         if self._needs_config:
-            config = plan.space.build(values)
+            config = _configure(plan.space, recorded, {})
             info = naming.TrialInfo(number, trial_id, plan.trainable_name, tag, config)
             name = _named(plan.trial_name_creator, "trial_name_creator", info) or name
             folder = self._free(_named(plan.trial_dirname_creator, "trial_dirname_creator", info))
             resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
         folder = folder or naming.folder(number, name)
-        return e.Suggested(number, trial_id, name, folder, _record(values), resources, memo)
+        return e.Suggested(number, trial_id, name, folder, recorded, resources, made.memo, made.repeats, made.confirms)
 
     def _free(self, folder: str) -> str:
         """Return the name of a folder if it can be one and no other trial has it."""
@@ -347,6 +352,7 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         experiment_id=created.experiment_id,
         experiment_name=folder.name,
         metric=plan.objective.metric if plan.objective else None,
+        seed=created.seed,
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
         threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
@@ -392,6 +398,14 @@ def _read_created(folder: Path) -> e.Created | None:
         return None
     with EventStore.open_to_read(path) as store:
         return read_created(store)
+
+
+def _has_confirmations(folder: Path) -> bool:
+    """Whether an experiment has any: they are not to be shown to its searcher, though none are wished any more."""
+    with EventStore.open_to_read(folder / DATABASE) as store:
+        return any(
+            event.confirms is not None for _, event in store.read_kind(e.Suggested) if isinstance(event, e.Suggested)
+        )
 
 
 def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:

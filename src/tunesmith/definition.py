@@ -34,7 +34,7 @@ def definition(trainable: Callable[..., Any], space: Space, scheduler: object, s
         "space": space.describe(),
         "fingerprint": space.fingerprint(),
         "scheduler": type(scheduler).__name__,
-        "search_alg": type(searcher).__name__,
+        "search_alg": getattr(searcher, "title", type(searcher).__name__),
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf
+from math import inf, nan
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunesmith import events as e
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from tunesmith.worker.checkpoint import Checkpoint
 
+_MARKS = ("repeats", "confirms")  # columns where any trial has one
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
@@ -87,6 +89,16 @@ class Trial:
     def reason(self) -> str:
         """Why the trial was stopped or paused, as a sentence; empty when it ended by itself."""
         return self._record.reason
+
+    @property
+    def confirms(self) -> int | None:
+        """The number of the trial that this one runs again, as `confirm=` wished; None for any other trial."""
+        return self._record.confirms
+
+    @property
+    def repeats(self) -> int | None:
+        """The number of the first trial of the same configuration, for the others that a `Repeater` made."""
+        return self._record.repeats
 
     @property
     def decisions(self) -> list[Decided]:
@@ -175,6 +187,31 @@ class Trial:
 
     def __repr__(self) -> str:
         return f"<Trial {self.number} {self.name} {self.status} {self._record.iteration} iterations>"
+
+
+class Repeated(NamedTuple):
+    """A trial and others of the same configuration.
+
+    `value` is the trial's own; `values` are those of `trials`, which for a `Repeater` begin with it, without those that
+    failed or were not finite. `mean` is theirs, NaN where there is none, and `sd` their standard deviation, NaN for
+    fewer than two: the spread of one run, not the error of the mean.
+    """
+
+    trial: Trial
+    value: float
+    trials: list[Trial]
+    values: list[float]
+    mean: float
+    sd: float
+
+    @classmethod
+    def of(cls, trial: Trial, trials: list[Trial], scores: Mapping[int, float], objective: Objective) -> Repeated:
+        """Return what came of it; `scores` are by number, ``-inf`` for nothing."""
+        sign = 1 if objective.mode == "max" else -1
+        found = [sign * scores[each.number] for each in trials if scores[each.number] > -inf]
+        mean = fmean(found) if found else nan
+        sd = stdev(found) if len(found) > 1 else nan
+        return cls(trial, sign * scores[trial.number], trials, found, mean, sd)
 
 
 class Results:
@@ -316,7 +353,7 @@ class Results:
     ) -> Trial:
         """Return the trial with the best value, of its whole history or, with `scope` "last", of its last result.
 
-        Results that break one of the run's constraints don't count.
+        Results that break one of the run's constraints don't count, nor do confirmations.
 
         Raises:
             ArgumentError: the run has no objective and none is given, or several metrics and none of them is named, or
@@ -326,7 +363,7 @@ class Results:
         """
         objective = self._one(metric, mode)
         scores: list[tuple[float, int]] = []
-        for trial in self.trials:
+        for trial in self._searched:
             score = self._score_of(trial, objective, scope)
             if score > -inf:
                 scores.append((score, -trial.number))
@@ -345,8 +382,8 @@ class Results:
             ArgumentError: the run has no objective.
         """
         merits = self._merits()
-        found = ranks(merits)
-        return [self.trials[i] for i, merit in enumerate(merits) if found[i] == 0 and merit.is_feasible]
+        found = zip(self._searched, merits, ranks(merits), strict=True)
+        return [trial for trial, merit, rank in found if rank == 0 and merit.is_feasible]
 
     def hypervolume(self, reference: Mapping[str, float] | Sequence[float] | None = None) -> float:
         """Return the volume of what the front dominates down to `reference`, in the product of the metrics' units.
@@ -376,7 +413,58 @@ class Results:
 
     def _merits(self) -> list[Merit]:
         objective = self._objective_or(None, None)
-        return [objective.merit(trial._standing_result()) for trial in self.trials]
+        return [objective.merit(trial._standing_result()) for trial in self._searched]
+
+    @property
+    def _searched(self) -> list[Trial]:
+        """The trials of the search, without confirmations of them."""
+        return [trial for trial in self.trials if trial.confirms is None]
+
+    @property
+    def confirmed(self) -> list[Repeated]:
+        """The trials that `confirm=` has run again, with what came of that, the best mean first.
+
+        Raises as `get_confirmed`.
+        """
+        return self.get_confirmed()
+
+    def get_confirmed(self, metric: str | None = None, mode: str | None = None) -> list[Repeated]:
+        """Return the trials that `confirm=` has run again, the best mean first, by the run's metric or another one.
+
+        Raises:
+            ArgumentError: the run has no objective and none is given, or several metrics and none of them is named.
+        """
+        return self._repeated(metric, mode, lambda trial: trial.confirms)
+
+    @property
+    def repeated(self) -> list[Repeated]:
+        """The configurations of a `Repeater`, with what came of them, the best mean first.
+
+        Raises as `get_repeated`.
+        """
+        return self.get_repeated()
+
+    def get_repeated(self, metric: str | None = None, mode: str | None = None) -> list[Repeated]:
+        """Return the configurations that were tried several times, the best mean first. Raises as `get_confirmed`."""
+        firsts = {trial.repeats for trial in self.trials} - {None}
+        return self._repeated(metric, mode, lambda trial: trial.number if trial.number in firsts else trial.repeats)
+
+    def _repeated(self, metric: str | None, mode: str | None, first: Callable[[Trial], int | None]) -> list[Repeated]:
+        objective = self._one(metric, mode)
+        several = self._objective is not None and bool(self._objective.others)
+        groups: dict[int, list[Trial]] = {}
+        for trial in self.trials:
+            number = first(trial)
+            if number is not None:
+                groups.setdefault(number, []).append(trial)
+        bare = Objective(objective.metric, objective.mode)  # what breaks a constraint is a value all the same
+        values = {
+            trial.number: self._score_of(trial, bare, "last" if several else "best")
+            for number, trials in groups.items()
+            for trial in (self.trials[number], *trials)
+        }
+        found = [Repeated.of(self.trials[number], trials, values, bare) for number, trials in groups.items()]
+        return sorted(found, key=lambda each: -bare.score_of(each.mean))
 
     def score_of(self, trial: Trial, objective: Objective) -> float:
         """Return how good the best result of a trial is by `objective`: larger is better, ``-inf`` if it has none."""
@@ -434,7 +522,7 @@ class Results:
 
     def _nearest_miss(self, objective: Objective) -> str:
         """Say that no trial is within the constraints, and which one breaks them least."""
-        merits = {trial.number: objective.merit(trial._standing_result()) for trial in self.trials}
+        merits = {trial.number: objective.merit(trial._standing_result()) for trial in self._searched}
         known = {number: merit for number, merit in merits.items() if merit.violation < inf}
         if not known:
             return ""
@@ -461,7 +549,10 @@ class Results:
         """
         rows = []
         objective = self._objective
-        fronts = ranks(self._merits()) if objective and objective.others else []
+        fronts: dict[int, int] = {}
+        if objective and objective.others:
+            fronts = {t.number: rank for t, rank in zip(self._searched, ranks(self._merits()), strict=True)}
+        marks = {name for trial in self.trials for name in _MARKS if getattr(trial, name) is not None}
         for trial in self.trials:
             last = dict(trial.last_result or {})
             last.pop("config", None)
@@ -469,7 +560,8 @@ class Results:
             if objective and objective.constraints:
                 head["feasible"] = trial.is_feasible
             if fronts:
-                head["front"] = fronts[trial.number]
+                head["front"] = fronts.get(trial.number)
+            head |= {name: getattr(trial, name) for name in _MARKS if name in marks}
             config = {f"config/{path}": value for path, value in _flat(trial.config)}
             rows.append(head | {k: v for k, v in last.items() if k not in head} | config)
         return _pandas().DataFrame(rows)

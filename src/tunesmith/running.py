@@ -43,6 +43,8 @@ def run(
     resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
     accept_changes: bool | Collection[str] = False,
     warm_start: str | Path | Results | WarmStart | None = None,
+    confirm: int = 0,
+    confirm_repeats: int = 3,
     durability: Literal["normal", "full"] = "normal",
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
@@ -103,6 +105,11 @@ def run(
         warm_start: the folder or the `Results` of an older experiment, or a `WarmStart`: the best of its configurations
             that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
             not need that folder any more.
+        confirm: when the search is over, run the best so many configurations again, each `confirm_repeats` times: the
+            best of many noisy values is a lucky one, and ``results.confirmed`` has both numbers. The searcher and the
+            scheduler do not see these trials; they are trained for as long as those that they confirm. A run that is
+            ended before its search is over, by a time budget too, confirms nothing.
+        confirm_repeats: how many times each.
         durability: ``"normal"``: what was reported survives the death of any process; ``"full"``: a loss of power,
             too, and every report waits for the disk.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
@@ -205,5 +212,6 @@ def run(
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),
         warm_start=as_warm_start(warm_start),
+        confirm=check.check_confirm(confirm, confirm_repeats, objective, scheduler),
     )
     return execute(plan)

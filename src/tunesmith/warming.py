@@ -59,6 +59,8 @@ def read_past(warm_start: WarmStart, space: Space, objective: Objective | None) 
     composite = bool(objective.others or objective.constraints)
     found: list[tuple[Merit, dict[str, Any], dict[str, float]]] = []
     for trial in results:
+        if trial.confirms is not None:
+            continue
         metrics = _last_metrics(trial, objective) if composite else {}
         merit = objective.merit(metrics) if composite else Merit(0.0, (results.score_of(trial, objective),))
         record = trial._record

@@ -118,6 +118,7 @@ class Plan(msgspec.Struct, frozen=True):
     max_concurrent: int | None
     keeps: str  # what becomes of a paused trial's state: "memory", "disk", "any"
     jumps: bool
+    at_once: int | None  # how many trials the searcher has under way at most
     twin_at: int  # after how many events a twin is made from the record, which has to decide the same from then on
 
 
@@ -135,6 +136,7 @@ PLANS = st.builds(
     max_concurrent=st.sampled_from([None, None, 1, 3]),
     keeps=st.sampled_from(["memory", "disk", "any"]),
     jumps=st.booleans(),
+    at_once=st.sampled_from([None, None, 1, 3]),
     twin_at=st.integers(0, 200),
 )
 
@@ -171,6 +173,7 @@ class World:
         self.workers: dict[tuple[int, int], Worker] = {}
         self.log: list[e.Event] = []
         self.finished = False
+        self.ends = 0  # of how many the searcher was told
         self.mishaps = plan.mishaps
         self.sessions = 0
         self.now = 1.0
@@ -232,13 +235,18 @@ class World:
 
     def replayed(self) -> Controller:
         twin = self.make_controller()
+        self.ends = 0
         for event in self.log:
-            twin.replay(event)
+            self.ends += sum(isinstance(order, c.Tell) and order.final for order in twin.replay(event))
         return twin
 
     def suggest(self, order: c.Ask) -> list[e.Event]:
-        numbers = range(order.first, min(order.first + order.count, self.plan.trials))
+        trials = self.controller.experiment.trials
+        room = inf if self.plan.at_once is None else self.plan.at_once - sum(not t.status.is_final for t in trials)
+        numbers = range(order.first, min(order.first + int(min(order.count, room)), self.plan.trials))
         made: list[e.Event] = [e.Suggested(i, f"id{i}", f"t{i}", f"f{i}", {"lr": 0.1 + i}) for i in numbers]
+        if len(made) < order.count and room < order.count and order.first + len(made) < self.plan.trials:
+            return [*made, e.Deferred(self.ends)]
         return made if len(made) == order.count else [*made, e.Exhausted("that was all")]
 
     def obey(self, order: c.Command) -> None:
@@ -247,6 +255,8 @@ class World:
             self.workers[order.trial, order.incarnation] = Worker(order, parked)
         elif isinstance(order, c.Finish):
             self.finished = True
+        elif isinstance(order, c.Tell):
+            self.ends += order.final
         elif isinstance(order, c.WakeAt):
             self.alarms.append(order.at)
         elif isinstance(order, c.WorkerCommand) and (order.trial, order.incarnation) in self.workers:

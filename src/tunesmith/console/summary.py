@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
+from statistics import fmean, stdev
 from typing import Any
 
 from tunesmith.console.tally import Tally
@@ -85,7 +86,24 @@ def _best(tally: Tally) -> list[tuple[str, str]]:
     lines = [("Best", f"{metric} {value}, trial {trial.number}, iteration {best.iteration}")]
     if trial.values:
         lines.append(("", cropped(configuration(trial.values), _LONGEST_CONFIGURATION)))
-    return [*lines, *broken]
+    return [*lines, *_confirmed(tally, objective), *broken]
+
+
+def _confirmed(tally: Tally, objective: Objective) -> list[tuple[str, str]]:
+    """Return what came of it when the best were run again, those with the best means first."""
+    told: list[tuple[float, str]] = []
+    for trial, scores in tally.confirmed.items():
+        found = [score for score in scores.values() if isfinite(score)]
+        first = number(tally.value(tally.experiment.trials[trial]), 5)
+        if not found:
+            told.append((-inf, f"trial {trial}: {first} at first, and none of {counted(len(scores), 'repeat')} finite"))
+            continue
+        mean = fmean(found)
+        spread = f" ± {number(stdev(found), 2)}" if len(found) > 1 else ""
+        value = number(mean if objective.mode == "max" else -mean, 5)
+        told.append((mean, f"trial {trial}: {first} at first, {value}{spread} in {counted(len(found), 'repeat')}"))
+    told.sort(key=lambda each: -each[0])
+    return [("Again" if i == 0 else "", text) for i, (_, text) in enumerate(told)]
 
 
 def _front(tally: Tally, objective: Objective) -> list[tuple[str, str]]:

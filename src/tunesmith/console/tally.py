@@ -61,6 +61,7 @@ class Tally:
         self._several = objective is not None and bool(objective.others)
         self._limited = objective is not None and bool(objective.constraints)
         self._standings: dict[int, tuple[int, float]] = {}  # with several metrics, of those in _bests; empty if unknown
+        self.confirmed: dict[int, dict[int, float]] = {}  # by trial: the best scores of those that run it again
         self.broken: set[int] = set()  # the trials whose last report breaks a constraint
 
     def start(
@@ -84,6 +85,11 @@ class Tally:
             return
         value = report.metrics.get(self._metric)
         if type(value) is not float and not isinstance(value, (int, float)):
+            return
+        confirms = self.experiment.trials[report.trial].confirms
+        if confirms is not None:
+            found = self.confirmed.setdefault(confirms, {})
+            found[report.trial] = max(found.get(report.trial, -inf), self.objective.score_of(value))
             return
         score = (
             self._score(self.objective, report) if self._several or self._limited else self.objective.score_of(value)

@@ -31,6 +31,7 @@ def job_sheet(
         {name: value for name, value in threads.items() if name not in os.environ},
         [name for name in THREAD_LIMITS if name in os.environ],
         prepare,
+        job.seed,
     )
 
 

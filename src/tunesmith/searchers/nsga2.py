@@ -43,9 +43,9 @@ class NSGA2Search(ModelSearcher):
         ArgumentError: a number is out of its range.
 
     Source: Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE TEC 6(2), 2002. One child at
-    a time: Durillo et al., On the Effect of the Steady-State Selection Scheme in Multi-Objective Genetic Algorithms, EMO
-    2009. Crossover and mutation of numbers: Deb and Agrawal, Simulated Binary Crossover, Complex Systems 9, 1995; Deb,
-    Multi-Objective Optimization using Evolutionary Algorithms, 2001, section 4.3.
+    a time: Durillo et al., On the Effect of the Steady-State Selection Scheme in Multi-Objective Genetic Algorithms,
+    EMO 2009. Crossover and mutation of numbers: Deb and Agrawal, Simulated Binary Crossover, Complex Systems 9, 1995;
+    Deb, Multi-Objective Optimization using Evolutionary Algorithms, 2001, section 4.3.
 
     >>> search = NSGA2Search({"x": {"y": 1}}, ["loss", "latency"], "min")
     >>> search.ask().config

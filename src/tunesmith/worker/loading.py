@@ -35,6 +35,7 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
         sheet.checkpoint_at_end,
         sheet.chdir,
         sheet.metric,
+        seed=sheet.seed,
     )
 
 

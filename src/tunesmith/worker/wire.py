@@ -96,6 +96,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     environ: dict[str, str]
     fixed: list[str]
     prepare: str = ""
+    seed: int = 0
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):
