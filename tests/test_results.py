@@ -15,6 +15,7 @@ import pytest
 
 import tunesmith as tune
 from tests.conftest import Run
+from tunesmith.cli.main import main
 
 
 def climb(config: dict[str, Any]) -> None:
@@ -178,3 +179,37 @@ def test_an_experiment_of_a_script_opens_in_another_program(tmp_path: Path) -> N
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, tmp_path / "script.py", tmp_path], check=True, timeout=60)
     assert tune.load(tmp_path / "main").best_config == {"t": "Thing()"}
+
+
+def bowl(config: dict[str, Any]) -> dict[str, float]:
+    if config["lr"] > 0.9:
+        raise ValueError("boom")
+    return {"loss": (config["lr"] - 0.3) ** 2, "width": config["width"]}
+
+
+def test_the_importance_of_hyperparameters_is_read_from_any_experiment(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"lr": tune.uniform(0, 1), "width": tune.randint(1, 9), "kind": tune.choice(["a", "b"])}
+    results = run(bowl, space, num_samples=60, executor="inline", name="bowl")
+    found = results.importance()
+    assert next(iter(found)) == "lr"
+    assert found["lr"] > 0.9
+    assert tune.importance(tmp_path / "bowl") == found
+    assert tune.importance(results, "width", "max")["width"] > 0.6  # where lr is too large, there is none
+    curve = results.marginal("lr")
+    assert abs(curve.values[curve.means.index(min(curve.means))] - 0.3) < 0.15
+    with pytest.raises(tune.ArgumentError, match="Did you mean 'lr'"):
+        results.marginal("lrr")
+    with pytest.raises(tune.ArgumentError, match="top must be"):
+        results.importance(top=1)
+    assert main(["importance", str(tmp_path / "bowl")]) == 0
+    assert capsys.readouterr().out.startswith("lr ")
+    assert main(["importance", str(tmp_path / "bowl"), "--marginal", "kind"]) == 0
+    assert "spread" in capsys.readouterr().out
+
+
+def test_few_trials_can_not_tell_what_matters(run: Run) -> None:
+    results = run(bowl, {"lr": 0.1, "width": 1}, executor="inline")
+    with pytest.raises(tune.ArgumentError, match="10 at least"):
+        results.importance()

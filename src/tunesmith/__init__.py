@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tunesmith.resources import Resources as Resources
     from tunesmith.results import Results as Results
     from tunesmith.results import Trial as Trial
+    from tunesmith.results import importance as importance
     from tunesmith.results import load as load
     from tunesmith.running import run as run
     from tunesmith.schedulers.asha import ASHAScheduler as ASHAScheduler
@@ -113,7 +114,7 @@ _HOMES = {
     "executors.simulated": ("SimulatedExecutor",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
-    "results": ("Results", "Trial", "load"),
+    "results": ("Results", "Trial", "importance", "load"),
     "running": ("run",),
     "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
     "schedulers.fifo": ("FIFOScheduler",),

@@ -10,12 +10,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tunesmith import codec
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.core.story import Story
 from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
 from tunesmith.objective import Objective, objective_of
-from tunesmith.pareto import Merit, hypervolume, ranks, worst
+from tunesmith.pareto import Merit, best_first, hypervolume, ranks, worst
+from tunesmith.paths import CHOSEN
 from tunesmith.readable import readable_config
 from tunesmith.result import DECISIONS, Decided, Origin, complete
 from tunesmith.store.sqlite import DATABASE, EventStore
@@ -24,9 +26,11 @@ from tunesmith.trial import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tunesmith.searchers.marginals import Marginal
     from tunesmith.worker.checkpoint import Checkpoint
 
 _MARKS = ("repeats", "confirms")  # columns where any trial has one
+_LEAST_TRIALS = 10  # to tell what matters
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
@@ -42,6 +46,20 @@ def load(path: str | Path) -> Results:
         >>> results = load("~/tunesmith/train_2026-11-24_10-00-00_a1b2")  # doctest: +SKIP
     """
     return Results.from_store(Path(path).expanduser())
+
+
+def importance(
+    source: str | Path | Results, metric: str | None = None, mode: str | None = None, *, top: float = 0.2
+) -> dict[str, float]:
+    """Return how much each hyperparameter matters in an experiment, from its folder or its results.
+
+    See `Results.importance` for the arguments, and what is raised.
+
+    Example:
+        >>> tune.importance("~/tunesmith/train_2026-11-24_10-00-00_a1b2")  # doctest: +SKIP
+        {'lr': 0.81, 'layers': 0.19, 'dropout': 0.0}
+    """
+    return (source if isinstance(source, Results) else load(source)).importance(metric, mode, top=top)
 
 
 class _Told(NamedTuple):
@@ -465,6 +483,69 @@ class Results:
         }
         found = [Repeated.of(self.trials[number], trials, values, bare) for number, trials in groups.items()]
         return sorted(found, key=lambda each: -bare.score_of(each.mean))
+
+    def importance(self, metric: str | None = None, mode: str | None = None, *, top: float = 0.2) -> dict[str, float]:
+        """Return by path how much of what tells the best trials from the rest each hyperparameter has: shares of 1.
+
+        The largest first; all are 0 where nothing tells them apart. A hyperparameter that is active in some
+        configurations only is judged among these. With several metrics the best are those of the first fronts, unless
+        one is named. Needs NumPy: ``pip install "tunesmith[search]"``. It takes trials for what they are: those that a
+        scheduler has stopped count with the values that they had by then.
+
+        Args:
+            metric: the run's own by default.
+            mode: ``"min"`` or ``"max"``.
+            top: the share of the trials that are the best ones, above 0 and below 1; five at least.
+
+        Raises:
+            ArgumentError: there is no objective, or there are less than 10 trials with results.
+            MissingPackageError: NumPy is not installed.
+
+        Source: see `tunesmith.searchers.marginals.importances`.
+        """
+        from tunesmith.searchers.marginals import importances
+
+        order, values, _ = self._ranked(metric, mode, top)
+        return importances(self._experiment.space, values, order, top)
+
+    def marginal(self, path: str, metric: str | None = None, mode: str | None = None, *, top: float = 0.2) -> Marginal:
+        """Return how the metric depends on the hyperparameter at `path`, such as ``"lr"`` or ``"model/width"``.
+
+        At each of its values: the mean and the spread of the metric over the trials nearby, and the share of these that
+        are among the best. The arguments are those of `importance`. Raises as that, and with several metrics if none is
+        named, or if no trial has such a hyperparameter.
+        """
+        from tunesmith.searchers.marginals import marginal
+
+        objective = self._one(metric, mode)
+        order, values, trials = self._ranked(metric, mode, top)
+        scores = [self._score_of(trial, objective, "best") for trial in trials]
+        sign = 1 if objective.mode == "max" else -1
+        known = [sign * score if score > -inf else None for score in scores]
+        found = marginal(self._experiment.space, values, order, top, path, known)
+        if found is None:
+            paths = sorted({name.removesuffix(CHOSEN) for each in values for name in each})
+            raise ArgumentError(f"No trial has a hyperparameter {path!r}.{nearest(path, paths)} There are: {paths}.")
+        return found
+
+    def _ranked(
+        self, metric: str | None, mode: str | None, top: float
+    ) -> tuple[list[int], list[dict[str, Any]], list[Trial]]:
+        """Return the searched trials that have a result or have failed, their values, and their order, best first."""
+        objective = self._objective_or(metric, mode)
+        if not 0 < top < 1:
+            raise ArgumentError(f"top must be a share between 0 and 1, got {top!r}.")
+        trials = [trial for trial in self._searched if trial._record.last is not None or trial.error is not None]
+        if len(trials) < _LEAST_TRIALS:
+            raise ArgumentError(f"{len(trials)} trials have a result; {_LEAST_TRIALS} at least can tell what matters.")
+        if objective.others:
+            merits = [objective.merit(trial._standing_result()) for trial in trials]
+        else:
+            scores = [self._score_of(trial, objective, "best") for trial in trials]
+            merits = [Merit(0.0 if score > -inf else inf, (score,)) for score in scores]
+        records = [trial._record for trial in trials]
+        values = [{p: codec.from_plain(v) for p, v in {**r.values, **r.overrides}.items()} for r in records]
+        return best_first(merits), values, trials
 
     def score_of(self, trial: Trial, objective: Objective) -> float:
         """Return how good the best result of a trial is by `objective`: larger is better, ``-inf`` if it has none."""
