@@ -41,7 +41,7 @@ THIRD_PARTY = {
     "msgspec": {""},
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
-    "pandas": {"results"},
+    "pandas": {"results.results", "results.trial"},
     "numpy": {"schedulers.pb2_model", "searchers.arrays", "integrations.keras", "compat.ray.markers"},
     "hyperopt": {"integrations.hyperopt"},
     "scipy": {"schedulers.pb2_model", "searchers.sobol"},

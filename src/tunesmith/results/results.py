@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import inf, nan
+from math import inf
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith import codec
 from tunesmith import events as e
-from tunesmith.core.experiment import Experiment, TrialRecord
+from tunesmith.core.experiment import Experiment
 from tunesmith.core.story import Story
-from tunesmith.errors import ArgumentError, MetricError, MissingPackageError, TrialError, TunesmithError, nearest
+from tunesmith.errors import ArgumentError, TunesmithError, nearest
 from tunesmith.objective import Objective, objective_of
 from tunesmith.pareto import Merit, best_first, hypervolume, ranks, worst
 from tunesmith.paths import CHOSEN
 from tunesmith.readable import readable_config
-from tunesmith.result import DECISIONS, Decided, Origin, complete
+from tunesmith.results.repeated import Repeated
+from tunesmith.results.shortfall import counts, nothing_best
+from tunesmith.results.trial import Told, Trial, import_pandas
 from tunesmith.store.sqlite import DATABASE, EventStore
-from tunesmith.trial import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tunesmith.searchers.marginals import Marginal
-    from tunesmith.worker.checkpoint import Checkpoint
 
-_MARKS = ("repeats", "confirms")  # columns where any trial has one
 _LEAST_TRIALS = 10  # to tell what matters
+_MARKS = ("repeats", "confirms")  # columns where any trial has one
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
@@ -60,176 +57,6 @@ def importance(
         {'lr': 0.81, 'layers': 0.19, 'dropout': 0.0}
     """
     return (source if isinstance(source, Results) else load(source)).importance(metric, mode, top=top)
-
-
-class _Told(NamedTuple):
-    """A report, the start of the worker that sent it, and the configuration of that moment."""
-
-    report: e.Reported
-    started: e.Started | None
-    config: dict[str, Any]
-
-
-class Trial:
-    """One trial. Attributes are as of the moment when the results were read."""
-
-    def __init__(self, results: Results, record: TrialRecord) -> None:
-        self._results = results
-        self._record = record
-        self._history: list[dict[str, Any]] | None = None
-
-    @property
-    def number(self) -> int:
-        """The trial's number, from 0, in the order of suggestion."""
-        return self._record.number
-
-    @property
-    def trial_id(self) -> str:
-        """The trial's id, unique among experiments."""
-        return self._record.trial_id
-
-    @property
-    def name(self) -> str:
-        """The trial's name."""
-        return self._record.name
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The configuration."""
-        return self._results._configure(self._record.space, self._record.values, self._record.overrides)
-
-    @property
-    def status(self) -> str:
-        """PENDING, RUNNING, PAUSED, TERMINATED or ERROR."""
-        return self._record.status.public
-
-    @property
-    def reason(self) -> str:
-        """Why the trial was stopped or paused, as a sentence; empty when it ended by itself."""
-        return self._record.reason
-
-    @property
-    def confirms(self) -> int | None:
-        """The number of the trial that this one runs again, as `confirm=` wished; None for any other trial."""
-        return self._record.confirms
-
-    @property
-    def repeats(self) -> int | None:
-        """The number of the first trial of the same configuration, for the others that a `Repeater` made."""
-        return self._record.repeats
-
-    @property
-    def decisions(self) -> list[Decided]:
-        """What was decided about the trial, in order, and why."""
-        with EventStore.open_to_read(self._results.path / DATABASE) as store:
-            return [Decided.of(event) for _, event in store.read_trial(self.number) if isinstance(event, DECISIONS)]
-
-    @property
-    def failures(self) -> int:
-        """How many failures were charged to the trial."""
-        return self._record.failures
-
-    @property
-    def path(self) -> Path:
-        """The trial's folder."""
-        return self._results.path / self._record.folder
-
-    @property
-    def error(self) -> TrialError | None:
-        """What made the trial fail, with the worker's traceback as `traceback`; None unless it is in ERROR."""
-        failure = self._record.failure
-        if failure is None or self._record.status is not Status.ERROR:
-            return None
-        return TrialError(failure.message, traceback=failure.traceback, kind=failure.kind)
-
-    @property
-    def last_result(self) -> dict[str, Any] | None:
-        """The last result that stands, complete; None when there is none."""
-        last = self._record.last
-        if last is None:  # rolled back to a checkpoint and nothing new yet
-            return self.history[-1] if self._record.iteration else None
-        return self._complete(_Told(last, self._record.started, self.config), last=True)
-
-    @property
-    def history(self) -> list[dict[str, Any]]:
-        """All results that stand, complete, in order. An iteration that was done twice is there once."""
-        if self._history is None:
-            told = self._results._told(self.number)
-            self._history = [self._complete(each, last=each is told[-1]) for each in told]
-        return self._history
-
-    @property
-    def checkpoint(self) -> Checkpoint | None:
-        """The last checkpoint, or None where there is none, or none any more."""
-        from tunesmith.worker.checkpoint import Checkpoint
-
-        ref = self._record.checkpoint
-        path = None if ref is None else self._results.path / ref.path
-        return Checkpoint(path) if path is not None and path.is_dir() else None
-
-    @property
-    def is_feasible(self) -> bool:
-        """Whether the last result is finite in all metrics of the run and keeps all of its constraints.
-
-        A trial that failed is not; without an objective, one that has a result is.
-        """
-        objective, result = self._results._objective, self._standing_result()
-        return result is not None and (objective is None or objective.merit(result).is_feasible)
-
-    def _standing_result(self) -> dict[str, Any] | None:
-        """Return the last result of a trial that has not failed, as it was reported or complete."""
-        if self._record.status is Status.ERROR:
-            return None
-        last = self._record.last
-        return self.last_result if last is None else last.result()
-
-    def best_result(self, metric: str | None = None, mode: str | None = None) -> dict[str, Any] | None:
-        """Return the trial's best result, by the run's objective or another one; None if no value is finite."""
-        objective = self._results._one(metric, mode)
-        best, found = -inf, None
-        for result in self.history:
-            score = _score(objective, result)
-            if score > best:
-                best, found = score, result
-        return found
-
-    def dataframe(self) -> pd.DataFrame:
-        """Return the history as a pandas frame, a row a result."""
-        return _pandas().DataFrame([{k: v for k, v in r.items() if k != "config"} for r in self.history])
-
-    def _complete(self, told: _Told, *, last: bool) -> dict[str, Any]:
-        record = self._record
-        origin = Origin(record.trial_id, record.name, self._results.experiment_id, told.config)
-        date = time.strftime("%Y-%m-%d_%H-%M-%S", time.localtime(told.report.timestamp))
-        return complete(told.report, told.started, origin, date=date, done=last and record.status.is_final)
-
-    def __repr__(self) -> str:
-        return f"<Trial {self.number} {self.name} {self.status} {self._record.iteration} iterations>"
-
-
-class Repeated(NamedTuple):
-    """A trial and others of the same configuration.
-
-    `value` is the trial's own; `values` are those of `trials`, which for a `Repeater` begin with it, without those that
-    failed or were not finite. `mean` is theirs, NaN where there is none, and `sd` their standard deviation, NaN for
-    fewer than two: the spread of one run, not the error of the mean.
-    """
-
-    trial: Trial
-    value: float
-    trials: list[Trial]
-    values: list[float]
-    mean: float
-    sd: float
-
-    @classmethod
-    def of(cls, trial: Trial, trials: list[Trial], scores: Mapping[int, float], objective: Objective) -> Repeated:
-        """Return what came of it; `scores` are by number, ``-inf`` for nothing."""
-        sign = 1 if objective.mode == "max" else -1
-        found = [sign * scores[each.number] for each in trials if scores[each.number] > -inf]
-        mean = fmean(found) if found else nan
-        sd = stdev(found) if len(found) > 1 else nan
-        return cls(trial, sign * scores[trial.number], trials, found, mean, sd)
 
 
 class Results:
@@ -288,7 +115,7 @@ class Results:
             return
         if type(event) is e.Reported:
             if objective.metric in event.metrics and not objective.others:
-                score = _score(objective, event.metrics)
+                score = objective.score_or_worst(event.metrics)
                 if event.trial not in self._best or score > self._scores[event.trial]:
                     self._best[event.trial], self._scores[event.trial] = event, score
         elif type(event) is e.Placed and not event.parked and event.trial in self._best:
@@ -298,9 +125,9 @@ class Results:
                 for told in self._told(event.trial, upto=event.incarnation):
                     self._follow_best(objective, told.report)
 
-    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:
+    def _told(self, trial: int, upto: int | None = None) -> list[Told]:
         """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
-        told: list[_Told] = []
+        told: list[Told] = []
         started: e.Started | None = None
         config: dict[str, Any] = {}
         story: Story | None = None
@@ -313,7 +140,7 @@ class Results:
                     story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
                 elif type(event) is e.Reported:
                     story.count(event)
-                    told.append(_Told(event, started, config))
+                    told.append(Told(event, started, config))
                 else:
                     changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
                     del told[story.results :]
@@ -386,7 +213,7 @@ class Results:
             if score > -inf:
                 scores.append((score, -trial.number))
         if not scores:
-            raise self._nothing_best(objective)
+            raise nothing_best(self.trials, objective)
         return self.trials[-max(scores)[1]]
 
     @property
@@ -556,11 +383,11 @@ class Results:
             raise ArgumentError(f"scope must be 'best' or 'last', got {scope!r}.")
         if scope == "last":
             last = trial.last_result
-            return -inf if last is None else _score(objective, last)
+            return -inf if last is None else objective.score_or_worst(last)
         if objective == self._objective:
             best = self._best.get(trial.number)
-            return -inf if best is None else _score(objective, best.metrics)
-        return max((_score(objective, result) for result in trial.history), default=-inf)
+            return -inf if best is None else objective.score_or_worst(best.metrics)
+        return max((objective.score_or_worst(result) for result in trial.history), default=-inf)
 
     def _objective_or(self, metric: str | None, mode: str | None) -> Objective:
         own = self._objective
@@ -583,41 +410,6 @@ class Results:
                 f" results.get_best_trial({objective.metrics[-1]!r}) has the best by one."
             )
         return objective
-
-    def _nothing_best(self, objective: Objective) -> TunesmithError:
-        names = {name for trial in self.trials if trial._record.last for name in trial._record.last.metrics}
-        if names and objective.metric not in names:
-            return ArgumentError(
-                f"No trial has reported {objective.metric!r}; reported were: {', '.join(sorted(names))}."
-                f"{nearest(objective.metric, names)}"
-            )
-        if objective.constraints and (nearest_miss := self._nearest_miss(objective)):
-            return TunesmithError(nearest_miss)
-        text = f"No trial has a finite {objective.metric!r}. {self._counts()}."
-        failed = self.errors
-        if failed and failed[0].error:
-            text += (
-                f" The first failure, of trial {failed[0].number}: {failed[0].error} (see {failed[0].path}/error.txt)"
-            )
-        return TunesmithError(text)
-
-    def _nearest_miss(self, objective: Objective) -> str:
-        """Say that no trial is within the constraints, and which one breaks them least."""
-        merits = {trial.number: objective.merit(trial._standing_result()) for trial in self._searched}
-        known = {number: merit for number, merit in merits.items() if merit.violation < inf}
-        if not known:
-            return ""
-        number = min(known, key=lambda number: (known[number].violation, number))
-        result = self.trials[number].last_result or {}
-        values = ", ".join(f"{bound.metric} {result.get(bound.metric)}" for bound in objective.constraints)
-        return (
-            f"No trial is within the constraints {objective.limits}: the nearest is trial {number}, with {values}."
-            f" {self._counts()}. Relax constraints=, or search on with a larger num_samples= and resume=True."
-        )
-
-    def _counts(self) -> str:
-        counts = Counter(trial.status for trial in self.trials)
-        return f"{len(self.trials)} trials: " + (", ".join(f"{n} {status}" for status, n in counts.items()) or "none")
 
     def dataframe(self) -> pd.DataFrame:
         """Return a pandas frame: a row a trial, with its last result and its configuration as ``config/...`` columns.
@@ -645,7 +437,7 @@ class Results:
             head |= {name: getattr(trial, name) for name in _MARKS if name in marks}
             config = {f"config/{path}": value for path, value in _flat(trial.config)}
             rows.append(head | {k: v for k, v in last.items() if k not in head} | config)
-        return _pandas().DataFrame(rows)
+        return import_pandas().DataFrame(rows)
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -657,7 +449,7 @@ class Results:
         return self.trials[number]
 
     def __repr__(self) -> str:
-        text = f"<Results {self.name}: {self._counts()}"
+        text = f"<Results {self.name}: {counts(self.trials)}"
         if self._objective and self._objective.others:
             return f"{text}; {len(self.pareto_front)} in the front>"
         if self._objective and self._best:
@@ -670,25 +462,9 @@ class Results:
         return f"{text}>"
 
 
-def _score(objective: Objective, result: Mapping[str, Any]) -> float:
-    """Return the score of a result, the worst one when it has no such number."""
-    try:
-        return objective.score(result)
-    except MetricError:
-        return -inf
-
-
 def _flat(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(config, dict) and config:
         for key, value in config.items():
             yield from _flat(value, f"{path}/{key}" if path else str(key))
     else:
         yield path, config
-
-
-def _pandas() -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise MissingPackageError('A dataframe needs pandas: pip install "tunesmith[dataframe]"') from error
-    return pd
