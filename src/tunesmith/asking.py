@@ -11,10 +11,9 @@ from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.codec import from_plain, keep
 from tunesmith.errors import TunesmithError
-from tunesmith.searchers.protocol import LATER, Reminded, Searcher, Suggestion
+from tunesmith.searchers.protocol import ALL_TRIED, LATER, Reminded, Searcher, Suggestion
 from tunesmith.trial import Failure
 
-_ALL_TRIED = "every configuration of the search space has been tried"
 Naming = Callable[[int, Suggestion], e.Suggested]
 
 
@@ -95,7 +94,7 @@ class Asker:
         if waits:
             events.append(e.Deferred(self._ended))
         elif len(events) < order.count:
-            events.append(e.Exhausted(getattr(self._searcher, "ending", _ALL_TRIED)))
+            events.append(e.Exhausted(getattr(self._searcher, "ending", ALL_TRIED)))
         return events
 
 

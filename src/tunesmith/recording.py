@@ -85,6 +85,8 @@ class Recording:
         for record, trial in zip(experiment.trials, recording.trials, strict=True):
             trial.whole = record.status is Status.TERMINATED and not record.reason
             trial.failure = record.failure if record.status is Status.ERROR else None
+        searched = zip(experiment.trials, recording.trials, strict=True)
+        recording.trials = [trial for record, trial in searched if record.confirms is None]
         return recording
 
     def _add(self, event: e.Event, experiment: Experiment) -> None:

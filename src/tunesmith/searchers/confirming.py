@@ -10,7 +10,7 @@ from typing import Any, Final
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
 from tunesmith.pareto import Merit, best_first
-from tunesmith.searchers.protocol import LATER, Searcher, Suggestion
+from tunesmith.searchers.protocol import ALL_TRIED, LATER, Searcher, Suggestion
 from tunesmith.searchers.wrapping import Wrapper
 from tunesmith.space import Space
 
@@ -28,8 +28,6 @@ class Confirm(Wrapper):
     >>> confirm = Confirm("random", best=3, repeats=5)
     """
 
-    ending = ""
-
     def __init__(self, searcher: Searcher | str, best: int, repeats: int) -> None:
         super().__init__(searcher)
         self.best, self.repeats = best, repeats
@@ -45,6 +43,13 @@ class Confirm(Wrapper):
         """That of the searcher within: with or without confirmations, the search is the same."""
         inner = self.searcher
         return str(getattr(inner, "title", type(inner).__name__))
+
+    @property
+    def ending(self) -> str:
+        """Why there is no more: nothing to be said where the search has come to its own end."""
+        total = self.searcher.total()
+        found: str = getattr(self.searcher, "ending", ALL_TRIED)
+        return found if total is None or len(self._numbers) < total else ""
 
     def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
         """Take the problem.

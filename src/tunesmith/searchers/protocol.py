@@ -43,6 +43,8 @@ class Suggestion(msgspec.Struct, frozen=True):
     confirms: int | None = None
 
 
+# Why a searcher has nothing more to suggest that does not say it.
+ALL_TRIED: Final = "every configuration of the search space has been tried"
 # The last answer of a searcher that has nothing to suggest now, but will when one more trial has ended.
 LATER: Final = Suggestion({})
 
