@@ -171,7 +171,7 @@ def hang_deaf_to_signals() -> None:
 
 @pytest.mark.parametrize("hang", [hang_in_c, hang_deaf_to_signals])
 def test_a_trial_that_hangs_is_ended_by_force_when_its_time_is_over(run: Run, hang: Any) -> None:
-    trial = run(lambda config: steps(5, hang), trial_timeout_s=1.0, max_failures=5, retry_pause_s=0)[0]
+    trial = run(lambda config: steps(5, hang), trial_timeout_s=2.0, max_failures=5, retry_pause_s=0)[0]
     assert trial.status == "ERROR"
     assert trial.error is not None
     assert trial.error.kind == "timeout"
@@ -181,7 +181,7 @@ def test_a_trial_that_hangs_is_ended_by_force_when_its_time_is_over(run: Run, ha
 
 
 def test_a_trial_that_hangs_in_c_code_is_given_up_and_goes_on_from_its_checkpoint(run: Run) -> None:
-    trial = run(lambda config: steps(5, hang_in_c), heartbeat_timeout_s=1.0, max_failures=1, retry_pause_s=0)[0]
+    trial = run(lambda config: steps(5, hang_in_c), heartbeat_timeout_s=2.0, max_failures=1, retry_pause_s=0)[0]
     assert (trial.status, trial.failures, starts(trial)) == ("TERMINATED", 1, 2)
     assert [r["loss"] for r in trial.history] == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert [r["iterations_since_restore"] for r in trial.history] == [1, 2, 1, 2, 3]
@@ -238,7 +238,7 @@ def test_a_worker_stopped_past_the_heartbeat_is_dead_before_its_successor_begins
     waking = Waking()
     trial = run(
         lambda config: steps(5, lambda: os.kill(os.getpid(), signal.SIGSTOP)),
-        heartbeat_timeout_s=1.0, max_failures=1, retry_pause_s=0, callbacks=[waking],
+        heartbeat_timeout_s=2.0, max_failures=1, retry_pause_s=0, callbacks=[waking],
     )[0]  # fmt: skip
     assert trial.status == "TERMINATED"
     assert waking.woken == [False]
