@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith import commands as c
@@ -377,7 +377,6 @@ def state(controller: Controller) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=100, deadline=None)
 @given(plan=PLANS, data=st.data())
 def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: Plan, data: st.DataObject) -> None:
     world = World(plan, data.draw(SCHEDULERS[name]))
@@ -388,7 +387,7 @@ def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: P
 
 
 @pytest.mark.parametrize("name", ["asha, stopping", "asha, promotion", "hyperband", "median"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plan=PLANS, data=st.data())
 def test_so_it_is_when_trials_are_compared_by_several_metrics(name: str, plan: Plan, data: st.DataObject) -> None:
     objective = parse_objective(["loss", "size"], ["min", "max"], {"mb": "<= 0.8"} if plan.seed % 2 else None)

@@ -31,7 +31,7 @@ TREE = {
 }  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6), mutation=st.sampled_from([None, 0.0, 1.0]), crossing=st.sampled_from([0.0, 1.0]))
 def test_children_are_configurations_of_the_space(seed: int, mutation: float | None, crossing: float) -> None:
     encoding, rng = Encoding(Space(TREE)), generator(seed)
