@@ -387,7 +387,6 @@ def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: P
 
 
 @pytest.mark.parametrize("name", ["asha, stopping", "asha, promotion", "hyperband", "median"])
-@settings(max_examples=40)
 @given(plan=PLANS, data=st.data())
 def test_so_it_is_when_trials_are_compared_by_several_metrics(name: str, plan: Plan, data: st.DataObject) -> None:
     objective = parse_objective(["loss", "size"], ["min", "max"], {"mb": "<= 0.8"} if plan.seed % 2 else None)
