@@ -52,6 +52,10 @@ def test_the_front_is_of_the_trials_that_nobody_beats_in_everything(run: Run, tm
     assert again.hypervolume() > 0
     with pytest.raises(tune.ArgumentError, match="a number for each metric of loss, size"):
         again.hypervolume([1.0])
+    with pytest.raises(tune.ArgumentError, match="a number for each metric"):
+        again.hypervolume({"loss": 1.0, "sise": 0})
+    with pytest.raises(tune.ArgumentError, match="a number for each metric"):
+        again.hypervolume(3)  # type: ignore[arg-type]
 
 
 def test_no_trial_is_the_best_by_several_metrics_and_the_error_says_what_to_ask_for(run: Run) -> None:

@@ -248,7 +248,8 @@ class Results:
         points = [merit.scores for merit in self._merits() if merit.is_feasible]
         if reference is None:
             return hypervolume(points, worst(points)) if points else 0.0
-        values = [reference.get(name) for name in objective.metrics] if isinstance(reference, Mapping) else reference
+        names = objective.metrics
+        values = [reference.get(name) for name in names] if isinstance(reference, Mapping) else [*_listed(reference)]
         if len(values) != len(objective.metrics) or not all(isinstance(value, (int, float)) for value in values):
             raise ArgumentError(
                 f"reference needs a number for each metric of {', '.join(objective.metrics)}; got {reference!r}."
@@ -460,6 +461,10 @@ class Results:
             value = self._best[best.number].metrics[self._objective.metric]
             text += f"; best {self.metric} {value:.6g} by trial {best.number}"
         return f"{text}>"
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else ()
 
 
 def _flat(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
