@@ -11,6 +11,7 @@ import pytest
 import tunesmith as tune
 from tests.conftest import Run
 from tunesmith import events as e
+from tunesmith.cli.main import main
 from tunesmith.definition import read_created
 from tunesmith.store.sqlite import DATABASE, EventStore
 
@@ -179,3 +180,17 @@ def test_replaying_a_run_of_several_metrics_compares_effort_and_names_no_best(ru
     text = str(tune.replay(tmp_path / "old", tune.ASHAScheduler(max_t=3, reduction_factor=3)))
     assert "reports" in text
     assert "best" not in text
+
+
+def test_the_command_line_lists_all_metrics_and_what_has_a_bound(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    run(trade, X, **TWO, constraints={"mb": "<= 60"}, name="listed")
+    assert main(["ls", str(tmp_path / "listed"), "--columns", "trial_name,loss,size,mb"]) == 0
+    assert main(["ls", str(tmp_path / "listed")]) == 0
+    by_name, by_default = capsys.readouterr().out.split("trial_name")[1:]
+    for said in (by_name, by_default):
+        assert all(name in said for name in ("loss", "size", "mb"))
+    assert main(["lsx", str(tmp_path), "--columns", "name,metric"]) == 0
+    assert "loss, size" in capsys.readouterr().out
