@@ -350,6 +350,7 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
         threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
+        seed=created.seed,
     )
     total = plan.executor.open(job, plan.reuse_workers)
     stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run

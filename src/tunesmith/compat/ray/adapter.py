@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.compat.ray.errors import TuneError
-from tunesmith.compat.ray.function import renew_randomness
 from tunesmith.compat.ray.loggers import NoopLogger
 from tunesmith.compat.ray.trainable import Trainable
 from tunesmith.worker.session import StopTrial
@@ -28,7 +27,6 @@ class Adapter(Step):
 
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Make the object, by its own constructor."""
-        renew_randomness()
         folder = self.logdir
         with self._named("_setup"):
             self.inner = self.wrapped(config=config, logger_creator=lambda config: NoopLogger(config, folder, None))
