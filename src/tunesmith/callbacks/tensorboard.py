@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
@@ -55,12 +55,12 @@ class TensorBoardLogger(TrialFiles):
         path: Path = trial.page.path
         return path
 
-    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
+    def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
         self._begin(trial)
-        step, steps = _step(report), trial.page.steps
-        del steps[trial.results - 1 :]
-        steps.append(step)
-        return self._format.point(step, report, self._prefix)
+        steps, new = trial.page.steps, [*map(_step, reports)]
+        steps[trial.results - len(reports) :] = array("q", new)
+        point, prefix = self._format.point, self._prefix
+        return b"".join([point(step, report, prefix) for step, report in zip(new, reports, strict=True)])
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         steps, last = trial.page.steps, trial.last
