@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,21 +54,22 @@ class CSVLogger(TrialFiles):
         return trial.path / _NAME
 
     def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
-        page, rows = trial.page or self._open(trial), bytearray()
+        page = trial.page or self._open(trial)
+        rows: list[bytes] = []
         for group in alike(reports):
             quick = page.quick_rows(group)
             if quick is not None:
-                rows += quick
+                rows.append(quick)
                 continue
             for report in group:
-                rows += page.quick_rows([report]) or self._slow_row(trial, page, report, rows)
-        return bytes(rows)
+                rows.append(page.quick_rows([report]) or self._slow_row(trial, page, report, rows))
+        return b"".join(rows)
 
-    def _slow_row(self, trial: FollowedTrial, page: _Page, report: e.Reported, before: bytearray) -> bytes:
+    def _slow_row(self, trial: FollowedTrial, page: _Page, report: e.Reported, before: list[bytes]) -> bytes:
         result = _flat_result(trial, report)
         if not page.known.issuperset(result):
             if before:
-                append(trial.path / _NAME, bytes(before))
+                append(trial.path / _NAME, b"".join(before))
                 before.clear()
             self._grow(trial, page, result)
         row = _written([[_cell(result.get(name)) for name in page.columns]])
@@ -117,7 +117,7 @@ class CSVLogger(TrialFiles):
 class _Kind(NamedTuple):
     """What rows have in common that report the same names, all of them with plain numbers."""
 
-    values: Callable[[Mapping[str, Any]], Iterable[Any]]  # of the metrics, in the order of the columns
+    columns: Sequence[str]  # of the metrics
     absent: int  # how many of the columns are empty
     tail: bytes
 
@@ -150,14 +150,14 @@ class _Page:
             return  # some are nested, or are called as what is in every result
         constants = [name for name in self.columns if _is_constant(name) and name != "date"]
         tail = b"," + _written([[_cell(result.get(name)) for name in constants]])
-        self._kinds[frozenset(names)] = _Kind(_getter(columns, names), len(set(columns) - names), tail)
+        self._kinds[frozenset(names)] = _Kind(columns, len(set(columns) - names), tail)
 
     def quick_rows(self, reports: Sequence[e.Reported]) -> bytes | None:
         """Return the rows of reports that are alike, or None if they are of a new kind, or hold more than numbers."""
         kind = self._kinds.get(frozenset(reports[0].metrics))
         if kind is None:
             return None
-        values, second = kind.values, int(reports[0].timestamp)
+        columns, second = kind.columns, int(reports[0].timestamp)
         rows = _encode(
             [
                 (
@@ -168,7 +168,7 @@ class _Page:
                     r.time_since_restore,
                     r.iterations_since_restore,
                     r.done,
-                    *values(r.metrics),
+                    *map(r.metrics.get, columns),
                 )
                 for r in reports
             ]
@@ -179,12 +179,6 @@ class _Page:
             return None
         end = b",%b%b" % (date(second).encode(), kind.tail)
         return rows[2:-2].replace(b"null", b"").replace(b"],[", end) + end
-
-
-def _getter(columns: Sequence[str], names: Collection[str]) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
-    if len(columns) > 1 and set(columns) == set(names):
-        return itemgetter(*columns)
-    return lambda metrics: [metrics.get(name) for name in columns]
 
 
 def _is_constant(name: str) -> bool:

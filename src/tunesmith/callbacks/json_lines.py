@@ -47,11 +47,11 @@ class JSONLogger(TrialFiles):
         return trial.path / _RESULTS
 
     def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
-        rows = bytearray()
+        lines: list[bytes] = []
         for group in alike(reports):
             quick = _quick_lines(trial, group)
-            rows += b"".join([_line(trial, report) for report in group]) if quick is None else quick
-        return bytes(rows)
+            lines += [_line(trial, report) for report in group] if quick is None else [quick]
+        return b"".join(lines)
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         path = trial.path / _RESULTS
@@ -78,7 +78,7 @@ def _params(trial: FollowedTrial) -> bytes:
     return json.dumps(trial.config, indent=2, sort_keys=True).encode() + b"\n"
 
 
-class _Measured(msgspec.Struct):
+class _Measured(msgspec.Struct, gc=False):
     """What is in every result beside the metrics and what says whose it is."""
 
     training_iteration: int
