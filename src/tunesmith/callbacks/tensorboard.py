@@ -72,8 +72,14 @@ class TensorBoardLogger(TrialFiles):
         self._begin(trial)
         steps, new = trial.page.steps, [*map(_step, reports)]
         steps[trial.results - len(reports) :] = array("q", new)
-        point, prefix = self._format.point, self._prefix
-        return b"".join([point(step, report, prefix) for step, report in zip(new, reports, strict=True)])
+        point, prefix, curves = self._format.point, self._prefix, self._curves
+        pairs = zip(new, reports, strict=True)
+        return b"".join([point(step, report.timestamp, curves(report), prefix) for step, report in pairs])
+
+    def _curves(self, report: e.Reported) -> dict[str, Any]:
+        """Return what becomes curves, as far as it is numbers, by name."""
+        values = {"time_this_iter_s": report.time_this_iter_s, "time_total_s": report.time_total_s, **report.metrics}
+        return {name: value for name, value in values.items() if name not in _NO_CURVES}
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         steps, last = trial.page.steps, trial.last
@@ -144,16 +150,15 @@ class _Format:
         start = self._events.SessionLog(status=self._events.SessionLog.START)
         return self._record(self._events.Event(wall_time=at, step=step, session_log=start))
 
-    def point(self, step: int, report: e.Reported, prefix: str) -> bytes:
+    def point(self, step: int, at: float, curves: dict[str, Any], prefix: str) -> bytes:
         """Return a record with a point of each curve."""
-        times = {"time_this_iter_s": report.time_this_iter_s, "time_total_s": report.time_total_s}
         values = [
             self._summaries.Summary.Value(tag=f"{prefix}{name}", simple_value=value)
-            for name, value in flat(times | report.metrics).items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NO_CURVES
+            for name, value in flat(curves).items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
         ]
         summary = self._summaries.Summary(value=values)
-        return self._record(self._events.Event(wall_time=report.timestamp, step=step, summary=summary))
+        return self._record(self._events.Event(wall_time=at, step=step, summary=summary))
 
     def session_start(self, trial: FollowedTrial, at: float) -> bytes:
         """Return the record of a trial's configuration."""

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
+from tunesmith.callbacks.tensorboard import TensorBoardLogger
 from tunesmith.compat.ray.log import log
 from tunesmith.compat.ray.loggers import DEFAULT_LOGGERS, Logger, TFLogger, UnifiedLogger
 from tunesmith.compat.ray.roster import Listener
 from tunesmith.compat.ray.sync import Syncer, get_syncer
 from tunesmith.compat.ray.trial import Trial
+from tunesmith.errors import MissingPackageError
+
+
+_NO_CURVES: Final = frozenset({"pid", "timestamp", "time_total_s"})
+
+
+class Curves(TensorBoardLogger):
+    """Draws the curves that Tune drew in 2019."""
+
+    def _curves(self, report: e.Reported) -> dict[str, Any]:
+        return {name: value for name, value in report.result().items() if name not in _NO_CURVES}
 
 
 class TrialLogs(Listener):
@@ -38,9 +50,8 @@ class TrialLogs(Listener):
         if TFLogger not in self._classes:
             return []
         try:
-            tensorboard = import_module("tunesmith.callbacks.tensorboard")
-            return [tensorboard.TensorBoardLogger(prefix="ray/tune/")]
-        except ImportError as error:  # MissingPackageError is one, too
+            return [Curves(prefix="ray/tune/")]
+        except MissingPackageError as error:
             log("WARNING", f"Could not instantiate TFLogger - skipping. {error}")
             return []
 
