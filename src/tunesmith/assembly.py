@@ -263,7 +263,7 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
-    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
+    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) and base.log_config else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
 
 

@@ -150,7 +150,7 @@ class Session:
                 max_failures=self._max_failures(frequency),
                 checkpoint_freq=frequency,
                 checkpoint_at_end=at_end,
-                keep_checkpoints_num=spec["keep_checkpoints_num"],
+                **_keeping(spec["keep_checkpoints_num"], spec["checkpoint_score_attr"]),
                 callbacks=callbacks,
                 trial_name_creator=roster.name,
                 trial_dirname_creator=roster.folder,
@@ -231,8 +231,13 @@ class Session:
             f"Insufficient cluster resources to launch trial: trial requested {resources.summary_string()} but the "
             f"cluster has only {_shown(total)}. Pass `queue_trials=True` in ray.tune.run() or on the command line to "
             "queue trials until the cluster scales up. To let trials run with what there is, start the script with "
-            "--fit-resources: python -m tunesmith.compat.ray --fit-resources SCRIPT."
+            f"--fit-resources: python -m tunesmith.compat.ray --fit-resources SCRIPT.{self._resource_help()}"
         ) from error
+
+    def _resource_help(self) -> str:
+        """Return what the trainable's author says of how to ask for less."""
+        text = self._trainable.resource_help(self._spec["config"]) if self._is_class else ""  # type: ignore[attr-defined]  # a class
+        return f" {text}" if text else ""
 
     def _request_of(self, config: dict[str, Any]) -> dict[str, float]:
         return _amounts(self._resources_of(config))
@@ -278,6 +283,14 @@ def _refuse_marks(spec: Mapping[str, Any]) -> None:
                 f"{name} is to be resolved for each trial: {part!r}. Here only the values in config can be. Put it "
                 "there, or give it as it is."
             )
+
+
+def _keeping(number: int | None, score: str | None) -> dict[str, Any]:
+    """Return which checkpoints are kept: the last ones, or those with the highest score."""
+    if number is None or score in (None, "training_iteration"):
+        return {"keep_checkpoints_num": number}
+    directed = score if score.startswith("min-") else f"max-{score}"
+    return {"keep_best_checkpoints_num": number, "checkpoint_score_attr": directed}
 
 
 def _nobody(number: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tunesmith import codec, paths
 from tunesmith.compat.ray import naming
+from tunesmith.compat.ray.log import log
 from tunesmith.compat.ray.resources import Resources
 from tunesmith.core.experiment import TrialRecord
 from tunesmith.space import Space
@@ -133,7 +134,7 @@ class Trial:
         return any(result[name] >= limit for name, limit in self.stopping_criterion.items())
 
     def update_resources(self, cpu: float, gpu: float, **others: Any) -> None:
-        """Ask for other resources.
+        """Show other resources; what the run reserves for the trial stays, and a log line says so.
 
         Raises:
             ValueError: the trial runs.
@@ -141,6 +142,8 @@ class Trial:
         if self.status == Trial.RUNNING:
             raise ValueError("Cannot update resources while Trial is running.")
         self.resources = Resources(cpu, gpu, **others)
+        if self._record is not None:
+            log("WARNING", f"update_resources: what is reserved for {self} stays as it was when the trial was made.")
 
     def progress_string(self) -> str:
         """Return how far it is."""
