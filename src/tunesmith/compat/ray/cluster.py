@@ -65,7 +65,7 @@ def init(
     for name in others:
         if name not in _OF_RAY:
             raise TypeError(f"ray.init() got an unexpected keyword argument {name!r}.{nearest(name, _KNOWN)}")
-    idle = [name for name, value in others.items() if value is not None and name not in _HARMLESS]
+    idle = [name for name, value in others.items() if value not in (None, False) and name not in _HARMLESS]
     if idle or args:
         named = ", ".join(idle) or "the arguments after resources"
         log("WARNING", f"ray.init: {named}: without effect, as there are no processes of Ray here.")

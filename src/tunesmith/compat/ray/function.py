@@ -9,6 +9,7 @@ from typing import Any
 
 from tunesmith.compat.ray import track
 from tunesmith.compat.ray.errors import TuneError
+from tunesmith.compat.ray.markers import split_off
 from tunesmith.compat.ray.reporter import StatusReporter
 
 
@@ -17,6 +18,7 @@ def wrap_function(function: Callable[..., Any]) -> Callable[[dict[str, Any]], No
 
     @functools.wraps(function, updated=())
     def train(config: dict[str, Any]) -> None:
+        config, _ = split_off(config)
         reporter = StatusReporter()
         if wants_reporter(function):
             function(config, reporter)

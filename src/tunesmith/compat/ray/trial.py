@@ -12,6 +12,7 @@ from typing import Any
 from tunesmith import codec, paths
 from tunesmith.compat.ray import naming
 from tunesmith.compat.ray.log import log
+from tunesmith.compat.ray.markers import split_off
 from tunesmith.compat.ray.resources import Resources
 from tunesmith.core.experiment import TrialRecord
 from tunesmith.space import Space
@@ -63,7 +64,7 @@ class Trial:
         self.has_ended = False  # and everybody was told
         self.space = space
         self._path = experiment_dir
-        self._config: dict[str, Any] | None = config
+        self._config: dict[str, Any] | None = split_off(config)[0]
         self._record: TrialRecord | None = None
 
     # -- what it is
@@ -85,7 +86,7 @@ class Trial:
     def config(self) -> dict[str, Any]:
         """The configuration, as it is now."""
         if self._config is None and self._record is not None:
-            self._config = configured(self.space, self._record.values, self._record.overrides)
+            self._config, _ = split_off(configured(self.space, self._record.values, self._record.overrides))
         return self._config or {}
 
     @property
