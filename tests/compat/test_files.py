@@ -210,3 +210,14 @@ print(json.dumps([
         assert curves["ray/tune/training_iteration"] == [[5, 1], [10, 2], [15, 3]]
         assert hparams == {"w": weight}
         assert status == 1  # success
+
+
+def test_what_is_resumed_may_have_changed_as_in_2019(tmp_path: Path) -> None:
+    body = """
+from ray.tune.schedulers import AsyncHyperBandScheduler
+run(Count, name="x", config={"w": grid_search([1, 2])}, stop={"training_iteration": 2}, verbose=0,
+    scheduler=AsyncHyperBandScheduler())
+trials = run(climb, name="x", config={"w": grid_search([1, 2])}, resume=True, verbose=0)
+tell([[str(t), t.status, t.last_result["training_iteration"]] for t in trials])
+"""
+    assert [each[1:] for each in act(tmp_path, body).told] == [["TERMINATED", 2]] * 2

@@ -148,6 +148,7 @@ class Session:
                 name=self._path.name,
                 storage_path=self._path.parent,
                 resume=resume,
+                accept_changes=resume,  # in 2019 nobody asked whether it was the same
                 executor=self._executor(),
                 max_concurrent_trials=_max_concurrent(options.search_alg),
                 max_failures=self._max_failures(frequency),
