@@ -15,7 +15,7 @@ from tunesmith.core.experiment import Experiment
 from tunesmith.trial import Status
 
 _TURNS = (e.Placed, e.Started, e.Cloned, e.Changed, e.Refitted, e.Damaged)  # after these a file may go on otherwise
-_MANY = 5000  # reports of a trial that wait at most
+_MANY = 250  # reports of a trial that wait at most: so few that they are still in the processor's cache
 
 
 class TrialFiles(Callback):
