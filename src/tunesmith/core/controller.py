@@ -120,7 +120,7 @@ class Controller:
             self._uniform = self._uniform and event.resources is None
             self._asked = max(self._asked, event.trial + 1)
             if not self._eager:
-                orders.append(c.Remind(event.trial, event.memo))
+                orders.append(c.Remind(event.trial, event.values, event.memo))
         elif isinstance(event, e.TrialEvent) and trial is not None:
             self._uniform = self._uniform and trial.resources is None
             self._fold_trial(event, trial, orders)
