@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import shlex
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -301,6 +302,27 @@ class EventStore:
         """Yield ``(seq, event)`` of one trial, in order. Raises as `read`."""
         for seqs, events in self._select("WHERE trial = ? ORDER BY seq", trial):
             yield from zip(seqs, events, strict=True)
+
+    def places(self) -> dict[int, array[int]]:
+        """Return where the events of each trial are, for `read_at`."""
+        found: dict[int, array[int]] = {}
+        try:
+            self._join_tail()
+            for seq, trial in self._db.execute("SELECT seq, trial FROM events WHERE trial IS NOT NULL ORDER BY seq"):
+                places = found.get(trial)
+                if places is None:
+                    places = found[trial] = array("Q")
+                places.append(seq)
+        except sqlite3.Error as error:
+            raise _storage_error(self.path, error) from error
+        return found
+
+    def read_at(self, places: Sequence[int]) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` at the given places, in order. Raises as `read`."""
+        for at in range(0, len(places), _CHUNK):
+            wanted = ",".join(map(str, places[at : at + _CHUNK]))
+            for seqs, events in self._select(f"WHERE seq > ? AND seq IN ({wanted}) ORDER BY seq", 0):
+                yield from zip(seqs, events, strict=True)
 
     def read_last(self) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` in order, but of a trial's reports only the last: enough to see where things are."""
