@@ -142,7 +142,7 @@ def _drive(
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
     asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created, folder), plan.executor.wake)
     session, standing, reading = 1, Standing(), Reading(controller.experiment)
-    for event, orders in store.fold(controller.replay):
+    for event, orders in store.fold(partial(controller.replay, starting=False)):
         session += type(event) is e.SessionOpened
         standing.see(event)
         reading.see(event)
