@@ -76,7 +76,11 @@ class Recovery(msgspec.Struct, frozen=True):
         ]
         if len(self.losses) > _SHOWN:
             lines.append(f"  and {len(self.losses) - _SHOWN:,} more trials")
-        lines += [f"The checkpoint {path} is gone: its trial can't go on from it." for path in self.missing]
+        lines += [
+            f"The checkpoint {path} is gone, perhaps because a newer one had replaced it: its trial goes on from the"
+            " one before, or begins again."
+            for path in self.missing
+        ]
         lines.append(f"The damaged files are in {self.kept}.")
         if self.dropped:
             lines.append(f"What can be read of the dropped events is there, too, in {DROPPED}: a line of JSON each.")
