@@ -149,8 +149,7 @@ def test_a_running_experiment_can_be_read_and_read_again(run: Run, tmp_path: Pat
 
 
 def told(results: tune.Results) -> Any:
-    best = [results._best.get(trial.number) for trial in results]
-    return [(t.status, t.failures, t.config, t.history) for t in results], best, results.best_result
+    return [(t.status, t.failures, t.config, t.history) for t in results], results._best, results.best_result
 
 
 def test_a_run_returns_what_its_record_tells(run: Run, tmp_path: Path) -> None:

@@ -171,15 +171,18 @@ class Reading:
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.objective: Objective | None = None
-        self.best: dict[int, e.Reported] = {}
+        self.best: list[e.Reported | None] = []  # by trial
         self.unsure: set[int] = set()  # the trials whose best has to be looked for in their histories
-        self._scores: dict[int, float] = {}
+        self._scores = array("d")
 
     def see(self, event: e.Event) -> None:
         """Follow the best reports."""
         kind = type(event)
         if kind is e.Reported:
             self.compare(event)  # type: ignore[arg-type]  # narrowed by the line above
+        elif kind is e.Suggested:
+            self.best.append(None)
+            self._scores.append(-inf)
         elif kind is e.Placed:
             self._placed(event)  # type: ignore[arg-type]  # as above
         elif isinstance(event, (e.Created, e.Redefined)):
@@ -194,11 +197,11 @@ class Reading:
         if objective is None or objective.metric not in report.metrics:
             return
         score, trial = _score(objective, report.metrics), report.trial
-        if trial not in self.best or score > self._scores[trial]:
+        if score > self._scores[trial] or self.best[trial] is None:
             self.best[trial], self._scores[trial] = report, score
 
     def _placed(self, event: e.Placed) -> None:
-        best = self.best.get(event.trial)
+        best = self.best[event.trial]
         if best is not None and not event.parked:
             kept = event.checkpoint.iteration if event.checkpoint else 0
             if best.iteration > kept:  # taken back
@@ -207,7 +210,7 @@ class Reading:
     def settle(self, history: Callable[[int], Iterable[e.Reported]]) -> None:
         """Look for the best report of those trials that are `unsure`; `history` returns what stands of a trial."""
         for trial in sorted(self.unsure):
-            self.best.pop(trial, None)
+            self.best[trial], self._scores[trial] = None, -inf
             for report in history(trial):
                 self.compare(report)
         self.unsure.clear()
@@ -332,12 +335,19 @@ class Results:
     @property
     def best_result(self) -> dict[str, Any]:
         """The best result of all, complete. Raises as `get_best_trial`."""
-        trial = self.best_trial
-        best = self._best[trial.number]
+        trial, best = self._leader()
         told = self._told(trial.number)
         key = best.incarnation, best.iteration
         found = next(each for each in told if (each.report.incarnation, each.report.iteration) == key)
         return trial._complete(found, last=found is told[-1])
+
+    def _leader(self) -> tuple[Trial, e.Reported]:
+        """Return the best trial and its best report. Raises as `get_best_trial`."""
+        trial = self.best_trial
+        best = self._best[trial.number]
+        if best is None:
+            raise self._nothing_best(self._objective_or(None, None))
+        return trial, best
 
     def get_best_trial(
         self, metric: str | None = None, mode: str | None = None, scope: Literal["best", "last"] = "best"
@@ -369,7 +379,7 @@ class Results:
             last = trial.last_result
             return -inf if last is None else _score(objective, last)
         if objective == self._objective:
-            best = self._best.get(trial.number)
+            best = self._best[trial.number]
             return -inf if best is None else _score(objective, best.metrics)
         return max((_score(objective, result) for result in trial.history), default=-inf)
 
@@ -426,13 +436,12 @@ class Results:
 
     def __repr__(self) -> str:
         text = f"<Results {self.name}: {self._counts()}"
-        if self._objective and self._best:
+        if self._objective and any(self._best):
             try:
-                best = self.best_trial
+                trial, best = self._leader()
             except TunesmithError:
                 return f"{text}>"
-            value = self._best[best.number].metrics[self._objective.metric]
-            text += f"; best {self.metric} {value:.6g} by trial {best.number}"
+            text += f"; best {self.metric} {best.metrics[self._objective.metric]:.6g} by trial {trial.number}"
         return f"{text}>"
 
 
