@@ -31,7 +31,7 @@ class Remembering:
         n = reminded[-1] + 1 if reminded else 0
         return [Suggestion({"extra/n": n + i, "x": 0.5}, {"n": n + i}) for i in range(count)]
 
-    def remind(self, trial: int, memo: Any) -> None:
+    def remind(self, trial: int, values: dict[str, Any], memo: Any) -> None:
         self.seen.append(("remind", trial, memo))
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:

@@ -19,6 +19,8 @@ from tunesmith.resources import Resources
 from tunesmith.retrying import FailurePolicy, type_name
 from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
+from tunesmith.searchers.names import by_name
+from tunesmith.searchers.protocol import Searcher
 
 
 def refuse_unknown(unknown: Iterable[str], function: Any) -> None:
@@ -163,6 +165,14 @@ def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
         lacks = "" if isinstance(plugin, type) else f", which has no {missing[0]}()"
         raise ArgumentError(f"{name} must be an object of that kind; got {plugin!r}{lacks}.{hint}")
     return plugin
+
+
+def check_searcher(search_alg: Any) -> Searcher:
+    """Return the searcher that is meant: it, the one of this name, or the default."""
+    if search_alg is None or isinstance(search_alg, str):
+        return by_name("random" if search_alg is None else search_alg)
+    searcher: Searcher = check_plugin("search_alg", search_alg, ("setup", "total", "ask", "tell"))
+    return searcher
 
 
 def check_scheduler(scheduler: Any, num_samples: int) -> Scheduler:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunesmith import commands as c
 from tunesmith import events as e
+from tunesmith.codec import from_plain
 from tunesmith.errors import TunesmithError
 from tunesmith.searchers.protocol import Reminded, Searcher, Suggestion
 from tunesmith.trial import Failure
@@ -73,7 +74,8 @@ class Asker:
                 if isinstance(order, c.Tell):
                     self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
                 elif isinstance(self._searcher, Reminded):
-                    self._searcher.remind(order.trial, order.memo)
+                    values = {path: from_plain(value) for path, value in order.values.items()}
+                    self._searcher.remind(order.trial, values, order.memo)
             except Exception as error:  # noqa: BLE001 - a plug-in's fault becomes an event and ends no trial
                 self._answers.put([e.SearchFailed(_failure(error))])
                 self._wake()

@@ -38,9 +38,10 @@ class Tell(Command, frozen=True):
 
 
 class Remind(Command, frozen=True):
-    """Remind the searcher of a suggestion of its own, which is a fact now."""
+    """Remind the searcher of a suggestion of its own, which is a fact now; `values` are as recorded."""
 
     trial: int
+    values: dict[str, Any]
     memo: Any
 
 

@@ -42,8 +42,11 @@ class Float(Domain, frozen=True):
 
     def sample(self, rng: Random) -> float:
         """Draw a value in [low, high]."""
-        value = _draw(rng, self.low, self.high, log_scale=self.log)
-        return value if self.q is None else _quantise(value, self.q, self.low, self.high)
+        return self.nearest(_draw(rng, self.low, self.high, log_scale=self.log))
+
+    def nearest(self, value: float) -> float:
+        """Return the nearest number that may be drawn."""
+        return min(max(value, self.low), self.high) if self.q is None else _quantise(value, self.q, self.low, self.high)
 
     def share(self, value: float) -> float:
         """Return how far up `value` is, on the domain's own scale: 0 at `low`, 1 at `high`."""
@@ -51,8 +54,7 @@ class Float(Domain, frozen=True):
 
     def at(self, share: float) -> float:
         """Return the value that is so far up, a share from 0 to 1."""
-        value = _at(share, self.low, self.high, log_scale=self.log)
-        return min(max(value, self.low), self.high) if self.q is None else _quantise(value, self.q, self.low, self.high)
+        return self.nearest(_at(share, self.low, self.high, log_scale=self.log))
 
     def contains(self, value: Any) -> bool:
         """Return whether it is a number from `low` to `high`."""
@@ -82,7 +84,10 @@ class Integer(Domain, frozen=True):
         if not self.log and self.q == 1:
             return rng.randint(self.low, self.high)
         # The half below low and above high belong to them, so that the ends are as likely as the rest.
-        value = _draw(rng, max(self.low - 0.5, self.low * 0.5), self.high + 0.5, log_scale=self.log)
+        return self.nearest(_draw(rng, max(self.low - 0.5, self.low * 0.5), self.high + 0.5, log_scale=self.log))
+
+    def nearest(self, value: float) -> int:
+        """Return the nearest number that may be drawn."""
         return int(_quantise(value, self.q, self.low, self.high))
 
     def share(self, value: float) -> float:
@@ -91,7 +96,7 @@ class Integer(Domain, frozen=True):
 
     def at(self, share: float) -> int:
         """Return the whole number that is nearest to so far up, a share from 0 to 1."""
-        return int(_quantise(_at(share, self.low, self.high, log_scale=self.log), self.q, self.low, self.high))
+        return self.nearest(_at(share, self.low, self.high, log_scale=self.log))
 
     def contains(self, value: Any) -> bool:
         """Return whether it is a whole number from `low` to `high`."""
@@ -114,7 +119,10 @@ class Normal(Domain, frozen=True):
 
     def sample(self, rng: Random) -> float:
         """Draw a value; it is not bounded."""
-        value = rng.normalvariate(self.mean, self.sd)
+        return self.nearest(rng.normalvariate(self.mean, self.sd))
+
+    def nearest(self, value: float) -> float:
+        """Return the nearest number that may be drawn: a multiple of `q` if that is given."""
         return value if self.q is None else _clean(round(value / self.q) * self.q)
 
     def contains(self, value: Any) -> bool:

@@ -19,7 +19,6 @@ from tunesmith.results import Results
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.searchers.protocol import Searcher
-from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.stoppers.rules import make_stopper
@@ -34,7 +33,7 @@ def run(
     metric: str | None = None,
     mode: Literal["min", "max"] | None = None,
     num_samples: int = 1,
-    search_alg: Searcher | None = None,
+    search_alg: Searcher | str | None = None,
     scheduler: Scheduler | None = None,
     stop: Mapping[str, float] | Callable[[str, dict[str, Any]], Any] | Stopper | Sequence[Any] | None = None,
     resources_per_trial: Mapping[str, float] | None = None,
@@ -82,7 +81,8 @@ def run(
         metric: the name of the reported value to optimise. Needed for ``results.best_config``.
         mode: ``"min"`` or ``"max"``.
         num_samples: how many trials; with ``grid_search`` how many times the whole grid; -1 is no limit.
-        search_alg: suggests configurations; random and grid search by default.
+        search_alg: suggests configurations, a searcher or the name of one, such as ``"sobol"``; random and grid search
+            by default.
         scheduler: decides which trials go on; by default all of them do, first in, first out.
         stop: ends trials: thresholds such as ``{"training_iteration": 10}`` (any one reached from below), a function
             of ``(trial_id, result)``, a `Stopper`, or a list of these.
@@ -165,7 +165,7 @@ def run(
         space=Space({} if config is None else config),
         objective=check.check_objective(metric, mode),
         num_samples=check.check_count("num_samples", num_samples, least=1, infinite=True) or 1,
-        searcher=check.check_plugin("search_alg", search_alg or VariantSearcher(), ("setup", "total", "ask", "tell")),
+        searcher=check.check_searcher(search_alg),
         scheduler=check.check_scheduler(scheduler or FIFOScheduler(), num_samples),
         stopper=make_stopper(stop),
         resources=check.check_resources(resources_per_trial, requested),

@@ -167,7 +167,7 @@ class Space:
             return
         index = values.given.get(path + CHOSEN, index)
         option = options[index]
-        if type(option) in _SCALARS or _is_writable(option):
+        if not self.is_by_index(option):
             values[path] = option
             return
         values[path + CHOSEN] = index
@@ -175,6 +175,11 @@ class Space:
             if variable.condition is None and not isinstance(variable.domain, SampleFrom):
                 below = f"{path}/{variable.path}" if variable.path else path
                 self._put(values, below, variable.domain, rng)
+
+    @staticmethod
+    def is_by_index(option: Any) -> bool:
+        """Return whether an option is kept by its index, as it holds domains or can't be written down by value."""
+        return type(option) not in _SCALARS and not _is_writable(option)
 
     def check_constants(self) -> None:
         """Raise SpaceError, naming the place, if something in the space can't be copied for each trial."""

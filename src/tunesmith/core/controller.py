@@ -147,7 +147,7 @@ class Controller:
         self._uniform = self._uniform and event.resources is None
         self._asked = max(self._asked, event.trial + 1)
         if not self._eager:
-            orders.append(c.Remind(event.trial, event.memo))
+            orders.append(c.Remind(event.trial, event.values, event.memo))
 
     def _fold_run(self, event: e.Event, orders: list[c.Command]) -> None:
         """Fold an event that is about the run as a whole."""

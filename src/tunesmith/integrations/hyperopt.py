@@ -114,7 +114,7 @@ class HyperOptSearch:
         )
         return {label: _plain(v[0]) for label, v in documents[0]["misc"]["vals"].items() if len(v)}
 
-    def remind(self, trial: int, memo: Any) -> None:
+    def remind(self, trial: int, values: Mapping[str, Any], memo: Any) -> None:
         """Learn by what draws a trial's values came about."""
         if isinstance(memo, dict):
             self._drawn[trial] = memo

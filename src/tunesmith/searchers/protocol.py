@@ -72,9 +72,10 @@ class Searcher(Protocol):
 class Reminded(Protocol):
     """A searcher that is reminded of what it has suggested: not eager, and with state of its own."""
 
-    def remind(self, trial: int, memo: Any) -> None:
-        """Learn that a suggestion is a fact: trial number `trial` is made, and `memo` is what came with its values.
+    def remind(self, trial: int, values: Mapping[str, Any], memo: Any) -> None:
+        """Learn that a suggestion is a fact: trial number `trial` is made of `values`, and `memo` came with them.
 
-        Called before anything is told of the trial, in the order of the events, also in a replay.
+        An object among the values is the text of its repr: nothing is unpickled for it. Called before anything is told
+        of the trial, in the order of the events, also in a replay.
         """
         ...

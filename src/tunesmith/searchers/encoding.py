@@ -1,0 +1,428 @@
+"""Search spaces as points of the unit cube: once for all searchers that compute with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import ceil, floor, isfinite, log, prod
+from statistics import NormalDist
+from typing import Any
+
+from tunesmith.domains import Choice, Domain, Float, Integer, Normal, SampleFrom
+from tunesmith.paths import CHOSEN
+from tunesmith.searchers.arrays import Array, np
+from tunesmith.space import Space, Variable
+
+# From so many levels on, a quantised variable is as good as a continuous one to a model; it is snapped all the same.
+FINE = 200
+_EDGE = 1e-12  # keeps shares off 0 and 1, where the normal distribution has no quantiles
+
+
+class Column:
+    """One variable as a column of numbers, and the way back.
+
+    Attributes:
+        path: where its value belongs.
+        levels: how many different values it has; 0 for no end of them.
+        is_category: the column holds codes 0 to ``levels - 1`` that have no order, and ``levels`` itself where the
+            variable is not active. Otherwise it holds shares from 0 to 1, and 0.5 where it is not active.
+        parent: the column of the choice that it belongs to, or None; it is active where that one holds `code`.
+    """
+
+    is_category = False
+    levels = 0
+    neutral = 0.5
+
+    def __init__(self, path: str, parent: int | None, code: int) -> None:
+        self.path, self.parent, self.code = path, parent, code
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether a model should know that there are steps, or no order."""
+        return self.is_category or 0 < self.levels <= FINE
+
+    def place(self, values: Mapping[str, Any]) -> float | None:
+        """Return where the variable's value lies; None if it has none in `values`, or one outside."""
+        raise NotImplementedError
+
+    def put(self, place: float, values: dict[str, Any]) -> None:
+        """Write the value that lies at `place`."""
+        raise NotImplementedError
+
+    def snap(self, places: Array) -> Array:
+        """Return the nearest places that have a value."""
+        return places
+
+    def draw(self, shares: Array) -> Array:
+        """Turn shares, uniform from 0 to 1, into places as the variable's own distribution has them."""
+        return shares
+
+    def bins(self, places: Array) -> tuple[Array, Array]:
+        """Return from where to where each place's value has its share of the distribution; where there are levels."""
+        raise NotImplementedError
+
+    def grid(self) -> Array:
+        """Return the places of all values, in order; where there are levels."""
+        raise NotImplementedError
+
+
+class Line(Column):
+    """Real numbers, or whole ones and multiples, on the domain's own scale: its distribution is uniform on it.
+
+    A value that is one of K evenly spaced ones lies in the middle of its share of 1/K. On a logarithmic scale a whole
+    number `v` has the share from ``log(v - q/2)`` to ``log(v + q/2)`` and lies at ``log(v)``.
+    """
+
+    def __init__(self, path: str, parent: int | None, code: int, domain: Float | Integer) -> None:
+        super().__init__(path, parent, code)
+        self._domain = domain
+        self._log, self._step = domain.log, domain.q
+        low, high = float(domain.low), float(domain.high)
+        if self._step is not None:
+            first, last = ceil(low / self._step - 1e-9), floor(high / self._step + 1e-9)
+            self.levels = last - first + 1
+            low, high = first * self._step, last * self._step
+        self._first, self._last = low, high
+        half = (self._step or 0) / 2
+        if self._log:
+            self._low = log(max(low - half, low / 2)) if half else log(low)
+            self._span = log(high + half) - self._low
+        else:
+            self._low, self._span = low - half, high - low + 2 * half
+
+    def place(self, values: Mapping[str, Any]) -> float | None:
+        """Return the share of the value; None if it is missing or outside."""
+        value: Any = values.get(self.path)
+        if not self._domain.contains(value):
+            return None
+        place: float = ((log(value) if self._log else value) - self._low) / self._span
+        return min(max(place, 0.0), 1.0)
+
+    def put(self, place: float, values: dict[str, Any]) -> None:
+        """Write the value at this share."""
+        number = self._numbers(np.array([place]))[0]
+        values[self.path] = self._domain.nearest(float(f"{number:.14g}"))  # without the noise of the way to and fro
+
+    def snap(self, places: Array) -> Array:
+        """Return the nearest shares that have a value."""
+        if self._step is None:
+            return np.clip(places, 0.0, 1.0)
+        numbers = self._numbers(places)
+        return ((np.log(numbers) if self._log else numbers) - self._low) / self._span
+
+    def bins(self, places: Array) -> tuple[Array, Array]:
+        """Return from where to where each place's value has its share of the distribution."""
+        numbers, half = self._numbers(places), (self._step or 0) / 2
+        low, high = np.maximum(numbers - half, numbers / 2) if self._log else numbers - half, numbers + half
+        if self._log:
+            low, high = np.log(low), np.log(high)
+        return np.clip((low - self._low) / self._span, 0.0, 1.0), np.clip((high - self._low) / self._span, 0.0, 1.0)
+
+    def grid(self) -> Array:
+        """Return the places of all values, in order."""
+        numbers = self._first + np.arange(self.levels) * (self._step or 0)
+        return ((np.log(numbers) if self._log else numbers) - self._low) / self._span
+
+    def _numbers(self, places: Array) -> Array:
+        numbers = self._low + np.clip(places, 0.0, 1.0) * self._span
+        if self._log:
+            numbers = np.exp(numbers)
+        if self._step is not None:
+            numbers = np.rint(numbers / self._step) * self._step
+        return np.clip(numbers, self._first, self._last)
+
+
+class Bell(Column):
+    """Numbers that are drawn from a normal distribution, at the share of it that lies below them."""
+
+    def __init__(self, path: str, parent: int | None, code: int, domain: Normal) -> None:
+        super().__init__(path, parent, code)
+        self._domain, self._curve = domain, NormalDist(domain.mean, domain.sd)
+
+    def place(self, values: Mapping[str, Any]) -> float | None:
+        """Return the share that lies below the value; None if it is missing or no number."""
+        value: Any = values.get(self.path)
+        return self._curve.cdf(value) if self._domain.contains(value) else None
+
+    def put(self, place: float, values: dict[str, Any]) -> None:
+        """Write the value below which this share lies."""
+        values[self.path] = self._value(place)
+
+    def snap(self, places: Array) -> Array:
+        """Return the nearest shares that have a value."""
+        if self._domain.q is None:
+            return np.clip(places, _EDGE, 1 - _EDGE)
+        return np.array([self._curve.cdf(self._value(place)) for place in places.ravel()]).reshape(places.shape)
+
+    def _value(self, place: float) -> float:
+        return self._domain.nearest(self._curve.inv_cdf(min(max(float(place), _EDGE), 1 - _EDGE)))
+
+
+class Ladder(Column):
+    """A choice between at least three numbers in ascending or descending order, evenly spaced."""
+
+    def __init__(self, path: str, parent: int | None, code: int, options: Sequence[Any]) -> None:
+        super().__init__(path, parent, code)
+        self._options, self.levels = options, len(options)
+        self._rank = {(type(option), option): i for i, option in enumerate(options)}
+
+    def place(self, values: Mapping[str, Any]) -> float | None:
+        """Return the share of the option; None if it is none of them."""
+        value = values.get(self.path)
+        rank = self._rank.get((type(value), value)) if isinstance(value, (int, float)) else None
+        return None if rank is None else (rank + 0.5) / self.levels
+
+    def put(self, place: float, values: dict[str, Any]) -> None:
+        """Write the option at this share."""
+        values[self.path] = self._options[int(self._ranks(np.array([place]))[0])]
+
+    def snap(self, places: Array) -> Array:
+        """Return the middles of the options' shares."""
+        found: Array = (self._ranks(places) + 0.5) / self.levels
+        return found
+
+    def bins(self, places: Array) -> tuple[Array, Array]:
+        """Return from where to where each option has its share."""
+        ranks = self._ranks(places)
+        return ranks / self.levels, (ranks + 1) / self.levels
+
+    def grid(self) -> Array:
+        """Return the places of all options, in order."""
+        return (np.arange(self.levels) + 0.5) / self.levels
+
+    def _ranks(self, places: Array) -> Array:
+        ranks: Array = np.clip(np.floor(places * self.levels), 0, self.levels - 1)
+        return ranks
+
+
+class Category(Column):
+    """A choice between options that have no order; some of them may hold variables."""
+
+    is_category = True
+
+    def __init__(self, path: str, parent: int | None, code: int, options: Sequence[Any], by_index: set[int]) -> None:
+        super().__init__(path, parent, code)
+        distinct: list[int] = []  # the index of each option, but those that are alike only once
+        self._codes: list[int] = []  # of each option
+        known: dict[Any, int] = {}
+        for index, option in enumerate(options):
+            name = index if index in by_index else _name(option)
+            if name not in known:
+                known[name] = len(distinct)
+                distinct.append(index)
+            self._codes.append(known[name])
+        self._known, self._distinct, self._options, self._by_index = known, distinct, options, by_index
+        self.levels = len(distinct)
+        self.neutral = float(self.levels)
+
+    def code_of(self, index: int) -> int:
+        """Return the code of an option."""
+        return self._codes[index]
+
+    def place(self, values: Mapping[str, Any]) -> float | None:
+        """Return the option's code; None if it is none of them."""
+        index = values.get(self.path + CHOSEN)
+        if isinstance(index, int) and not isinstance(index, bool):
+            return float(self._codes[index]) if 0 <= index < len(self._codes) else None
+        found = self._known.get(_name(values[self.path])) if self.path in values else None
+        return None if found is None else float(found)
+
+    def put(self, place: float, values: dict[str, Any]) -> None:
+        """Write the option, or its index where it is kept by that."""
+        index = self._distinct[min(max(int(place), 0), self.levels - 1)]
+        if index in self._by_index:
+            values[self.path + CHOSEN] = index
+        else:
+            values[self.path] = self._options[index]
+
+    def snap(self, places: Array) -> Array:
+        """Return whole codes."""
+        return np.clip(np.floor(places), 0, self.levels - 1)
+
+    def grid(self) -> Array:
+        """Return all codes."""
+        return np.arange(self.levels, dtype=float)
+
+    def draw(self, shares: Array) -> Array:
+        """Return the options' codes; those that stand several times in the list are as much more likely."""
+        indices = np.clip(np.floor(shares * len(self._codes)), 0, len(self._codes) - 1).astype(int)
+        codes: Array = np.asarray(self._codes, dtype=float)[indices]
+        return codes
+
+
+class Encoding:
+    """A search space as a table of columns: a configuration is a row of numbers.
+
+    Constants, variables of a single value and functions (`sample_from`, which are computed from the rest) have no
+    column. A variable within an option of a choice is active where the option is chosen; elsewhere its column holds its
+    neutral value, so that rows are equal when they mean the same.
+
+    Args:
+        space: without grids.
+
+    Attributes:
+        columns: in an order in which a choice stands before what belongs to its options.
+
+    >>> from tunesmith.domains import choice, loguniform
+    >>> encoding = Encoding(Space({"lr": loguniform(1e-4, 1), "kind": choice(["a", "b"])}))
+    >>> [float(x) for x in encoding.encode({"lr": 0.01, "kind": "b"})]
+    [0.5, 1.0]
+    >>> encoding.decode(encoding.encode({"lr": 0.01, "kind": "b"}))
+    {'lr': 0.01, 'kind': 'b'}
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.columns: tuple[Column, ...] = tuple(_columns(space))
+        self.neutral: Array = np.array([column.neutral for column in self.columns], dtype=float)
+        self.size: int | None = _size(self.columns)
+
+    @property
+    def dimensions(self) -> int:
+        """How many columns there are."""
+        return len(self.columns)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some variables are active in some configurations only."""
+        return any(column.parent is not None for column in self.columns)
+
+    def encode(self, values: Mapping[str, Any], *, partly: bool = False) -> Array | None:
+        """Return the row, shape (dimensions,), of values by path; None if one that is active is missing or outside.
+
+        With `partly`, what is missing or outside is neutral.
+        """
+        row = self.neutral.copy()
+        for j, column in enumerate(self.columns):
+            if column.parent is not None and row[column.parent] != column.code:
+                continue
+            place = column.place(values)
+            if place is not None:
+                row[j] = place
+            elif not partly:
+                return None
+        found: Array = self.canonical(row[None])[0]
+        return found
+
+    def decode(self, row: Array) -> dict[str, Any]:
+        """Return the values, by path, of the variables that are active in a row."""
+        values: dict[str, Any] = {}
+        for j, column in enumerate(self.columns):
+            if column.parent is None or row[column.parent] == column.code:
+                column.put(row[j], values)
+        return values
+
+    def canonical(self, rows: Array) -> Array:
+        """Return rows, shape (n, dimensions), with each number at a place that has a value, or neutral."""
+        found = np.array(rows, dtype=float)
+        for j, column in enumerate(self.columns):
+            if column.parent is None:
+                found[:, j] = column.snap(found[:, j])
+            else:
+                active = found[:, column.parent] == column.code
+                found[:, j] = np.where(active, column.snap(found[:, j]), column.neutral)
+        return found
+
+    def active(self, rows: Array) -> Array:
+        """Return which variables are active in each row: booleans of shape (n, dimensions)."""
+        found = np.ones(rows.shape, dtype=bool)
+        for j, column in enumerate(self.columns):
+            if column.parent is not None:
+                found[:, j] = found[:, column.parent] & (rows[:, column.parent] == column.code)
+        return found
+
+    def draw(self, shares: Array) -> Array:
+        """Turn points of the unit cube, shape (n, dimensions), into rows as the space's own distribution has them."""
+        columns = [column.draw(shares[:, j]) for j, column in enumerate(self.columns)]
+        return self.canonical(np.column_stack(columns) if columns else np.empty((len(shares), 0)))
+
+    def all_rows(self) -> Array:
+        """Return every canonical row, shape (size, dimensions), of a space that has a size."""
+        rows = self.neutral[None]
+        for j, column in enumerate(self.columns):
+            active = self.active(rows)[:, j]
+            grid = column.grid()
+            expanded = np.repeat(rows[active], len(grid), axis=0)
+            expanded[:, j] = np.tile(grid, int(active.sum()))
+            rows = np.concatenate([rows[~active], expanded])
+        return self.canonical(rows)
+
+    def key(self, row: Array) -> bytes:
+        """Return what is equal for rows that mean the same; of a canonical row."""
+        return np.round(row, 12).tobytes()
+
+
+def _columns(space: Space) -> list[Column]:
+    # By path, the shortest first, so that a choice comes before its options' variables, and itself before what is one.
+    found: list[Column] = []
+    where: dict[tuple[str, int], tuple[int | None, int] | None] = {}  # by option: the column and the code to look for
+    for variable in sorted(space.variables, key=lambda v: len(v.path)):
+        above = (None, 0) if variable.condition is None else where.get(variable.condition)
+        if above is None:
+            continue  # within a function's or a grid's option
+        parent, code = above
+        column = _column(space, variable, parent, code)
+        if isinstance(variable.domain, Choice):
+            for index in range(len(variable.domain.options)):
+                here = column.code_of(index) if isinstance(column, Category) and column.levels > 1 else None
+                where[variable.path, index] = above if here is None else (len(found), here)
+        if column is not None and column.levels != 1:
+            found.append(column)
+    return found
+
+
+def _column(space: Space, variable: Variable, parent: int | None, code: int) -> Column | None:
+    path, domain = variable.path, variable.domain
+    match domain:
+        case Float() | Integer():
+            return Line(path, parent, code, domain) if domain.low < domain.high else None
+        case Normal():
+            return Bell(path, parent, code, domain)
+        case Choice(options=options):
+            by_index = {index for index, option in enumerate(options) if space.is_by_index(option)}
+            if not by_index and _is_ladder(options):
+                return Ladder(path, parent, code, options)
+            return Category(path, parent, code, options, by_index)
+        case SampleFrom():
+            return None
+        case _:
+            return _refuse(domain)
+
+
+def _refuse(domain: Domain) -> Column:
+    raise NotImplementedError(f"There is no encoding of {domain!r}.")
+
+
+def _is_ladder(options: Sequence[Any]) -> bool:
+    if len(options) < 3 or not all(type(option) in (int, float) and isfinite(option) for option in options):
+        return False
+    pairs = list(pairwise(options))
+    return all(a < b for a, b in pairs) or all(a > b for a, b in pairs)
+
+
+def _name(option: Any) -> Any:
+    """Return what is equal and hashable for options that are the same; 1, 1.0 and True are not."""
+    if isinstance(option, (list, tuple)):
+        return (type(option), *map(_name, option))
+    if isinstance(option, dict):
+        return (dict, *((key, _name(value)) for key, value in sorted(option.items())))
+    return (type(option), option)
+
+
+def _size(columns: Sequence[Column]) -> int | None:
+    """Return how many different rows there are; None for no end of them."""
+    if any(column.levels == 0 for column in columns):
+        return None
+    below: dict[tuple[int | None, int], list[int]] = {}
+    for j, column in enumerate(columns):
+        below.setdefault((column.parent, column.code), []).append(j)
+
+    def count(parent: int | None, code: int) -> int:
+        return prod(options(j) for j in below.get((parent, code), ()))
+
+    def options(j: int) -> int:
+        column = columns[j]
+        inner = [code for parent, code in below if parent == j]
+        return column.levels - len(inner) + sum(count(j, code) for code in inner)
+
+    return count(None, 0)

@@ -1,0 +1,163 @@
+"""What a searcher knows of its trials, as arrays that models compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite, nan
+from typing import Any
+
+from tunesmith.objective import Objective
+from tunesmith.searchers.arrays import Array, np
+from tunesmith.searchers.encoding import Encoding
+
+
+class Known:
+    """What is known of the trials: those that have ended, in the order of their ends, and those that are under way.
+
+    Attributes:
+        encoding: what the columns of a row mean.
+        rows: shape (n, dimensions): the configurations of the trials that have ended.
+        scores: shape (n, m): by objective, larger is better; NaN for a trial that failed or whose result is no finite
+            number: an observation that here is nothing to be had.
+        violations: shape (n, c): by constraint, by how much it is broken; 0 or less where it holds, NaN if unknown.
+        steps: shape (n,): the ``training_iteration`` of the last result; 0 without one.
+        seconds: shape (n,): the ``time_total_s`` of the last result; NaN without one.
+        numbers: the n trials' numbers; below 0 for those of an older experiment.
+        pending: shape (p, dimensions): the configurations that are under way, in the order of their beginnings.
+        memo: what the searcher was last reminded of by a suggestion of its model; None without one.
+        started: how many trials were begun in this experiment.
+        num_samples: how many trials there will be; None for no limit.
+        seed: the experiment's, for what is to be the same in all proposals.
+    """
+
+    def __init__(self, encoding: Encoding, objective: Objective, num_samples: int | None, seed: int) -> None:
+        self.encoding, self.num_samples, self.seed = encoding, num_samples, seed
+        self.memo: Any = None
+        self.started = 0
+        self._objective = objective
+        self._under_way: dict[int, Array] = {}
+        self._places: dict[int, int] = {}  # of the trials that have ended, in the arrays
+        self._rows = _Growing(encoding.dimensions)
+        self._results = _Growing(len(objective.goals) + len(objective.constraints) + 2)
+        self.numbers: list[int] = []
+        self._pending: Array | None = None
+        self.version = 0  # grows with each trial that ends, and with each whose end is told anew
+
+    @property
+    def count(self) -> int:
+        """How many trials have ended, n."""
+        return len(self.numbers)
+
+    @property
+    def rows(self) -> Array:
+        """The configurations of the trials that have ended."""
+        return self._rows.array
+
+    @property
+    def scores(self) -> Array:
+        """By objective, larger is better; NaN for nothing to be had."""
+        return self._results.array[:, : len(self._objective.goals)]
+
+    @property
+    def violations(self) -> Array:
+        """By constraint, by how much it is broken."""
+        return self._results.array[:, len(self._objective.goals) : -2]
+
+    @property
+    def steps(self) -> Array:
+        """The last ``training_iteration``."""
+        return self._results.array[:, -2]
+
+    @property
+    def seconds(self) -> Array:
+        """The last ``time_total_s``."""
+        return self._results.array[:, -1]
+
+    @property
+    def pending(self) -> Array:
+        """The configurations that are under way."""
+        if self._pending is None:
+            under_way = list(self._under_way.values())
+            self._pending = np.array(under_way) if under_way else np.empty((0, self.encoding.dimensions))
+        return self._pending
+
+    @property
+    def feasible(self) -> Array:
+        """Which of the n trials have a result and break no constraint, as far as is known: booleans."""
+        found: Array = np.logical_and(~np.isnan(self.scores).any(axis=1), ~(self.violations > 0).any(axis=1))
+        return found
+
+    def has(self, number: int) -> bool:
+        """Return whether a trial has begun."""
+        return number in self._under_way or number in self._places
+
+    def begin(self, number: int, row: Array, memo: Any) -> None:
+        """Learn that a trial is under way."""
+        self.started = max(self.started, number + 1)
+        self._under_way[number] = row
+        self._pending = None
+        if memo is not None:
+            self.memo = memo
+
+    def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
+        """Learn the end of a trial that is under way, or has ended before; others are ignored."""
+        row = self._under_way.pop(number, None)
+        result = self._result(metrics, failed=failed)
+        if row is not None:
+            self._pending = None
+            self.observe(number, row, result)
+        elif number in self._places:
+            self._results.array[self._places[number]] = result
+            self.version += 1
+
+    def observe(self, number: int, row: Array, result: Array) -> None:
+        """Take an observation: scores, violations, steps and seconds, in one array."""
+        self._places[number] = len(self.numbers)
+        self.numbers.append(number)
+        self._rows.append(row)
+        self._results.append(result)
+        self.version += 1
+
+    def observe_score(self, number: int, row: Array, score: float) -> None:
+        """Take an older experiment's observation of the first objective; nothing else is known of it."""
+        result = np.full(self._results.width, nan)
+        result[0], result[-2] = score, 0.0
+        self.observe(number, row, result)
+
+    def _result(self, metrics: Mapping[str, Any] | None, *, failed: bool) -> Array:
+        goals, constraints = self._objective.goals, self._objective.constraints
+        if metrics is None:
+            metrics = {}
+        scores = [nan if failed else _finite(goal.score_or_worst(metrics)) for goal in goals]
+        violations = [constraint.violation(metrics) for constraint in constraints]
+        steps, seconds = _number(metrics.get("training_iteration"), 0.0), _number(metrics.get("time_total_s"), nan)
+        return np.array([*scores, *violations, steps, seconds])
+
+
+class _Growing:
+    """Rows that are added one by one."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._count = 0
+        self._room = np.empty((64, width))
+
+    @property
+    def array(self) -> Array:
+        """All rows so far; writing to it changes them."""
+        return self._room[: self._count]
+
+    def append(self, row: Array) -> None:
+        """Add a row."""
+        if self._count == len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[self._count] = row
+        self._count += 1
+
+
+def _finite(score: float) -> float:
+    return score if isfinite(score) else nan
+
+
+def _number(value: Any, otherwise: float) -> float:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise

@@ -1,0 +1,229 @@
+"""Searchers that work with a model of what has been found: all but the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, overload
+
+import msgspec
+
+from tunesmith.errors import ArgumentError, SearchError
+from tunesmith.objective import Objective
+from tunesmith.points import check_point
+from tunesmith.searchers.arrays import Array, Generator, generator, np
+from tunesmith.searchers.design import latin_hypercube
+from tunesmith.searchers.encoding import Encoding
+from tunesmith.searchers.engine import Engine
+from tunesmith.searchers.known import Known
+from tunesmith.searchers.protocol import Past, Suggestion
+from tunesmith.searchers.threads import one_thread
+from tunesmith.space import Space
+from tunesmith.streams import stream
+
+_TRIES = 64  # random rows that are looked at for one that is new
+_SMALL = 4096  # a space of at most so many configurations is gone through for one that is left
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A configuration that a searcher suggests in bare use; tell the result by its `number`."""
+
+    number: int
+    config: dict[str, Any]
+
+
+class ModelSearcher:
+    """Suggests what an engine proposes, and takes care of all the rest.
+
+    The first trials are `points_to_evaluate`, then ones that cover the space evenly, then the engine's. None is
+    suggested that has been before, finished or under way, unless the user names it; where all have been, the search is
+    over. A suggestion depends on the seed, its number, and what was known when it was asked for.
+
+    Args:
+        engine: the model.
+        space: for bare use, without a run: a search space as for `tunesmith.run`.
+        metric: for bare use, what to optimise.
+        mode: for bare use, ``"min"`` or ``"max"``.
+        points_to_evaluate: values for the first trials, such as ``{"lr": 0.1, "model": {"width": 64}}``; what they
+            leave open is drawn.
+        evaluated_rewards: the metric's values at the first of these points, which are then known and not tried.
+        n_initial_points: how many trials cover the space evenly; None lets the engine say.
+        seed: for bare use.
+
+    Raises:
+        ArgumentError: an argument is wrong, or the engine can't search this space.
+    """
+
+    eager = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        space: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        *,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+        evaluated_rewards: Sequence[float] | None = None,
+        n_initial_points: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if n_initial_points is not None and (not isinstance(n_initial_points, int) or n_initial_points < 0):
+            raise ArgumentError(f"n_initial_points must be a whole number from 0, got {n_initial_points!r}.")
+        self._engine = engine
+        self._points = list(points_to_evaluate or ())
+        self._rewards = list(evaluated_rewards or ())
+        self._n_initial = n_initial_points
+        if len(self._rewards) > len(self._points):
+            raise ArgumentError(
+                f"evaluated_rewards has {len(self._rewards)} values for {len(self._points)} points_to_evaluate."
+            )
+        self._one_thread: Callable[[], AbstractContextManager[object]] = nullcontext
+        self._is_bare = space is not None
+        if space is not None:
+            if metric is None or mode is None:
+                raise ArgumentError(f"{type(self).__name__} needs metric= and mode= beside the space.")
+            self._setup(Space(space), Objective(metric, mode), seed, -1)  # type: ignore[arg-type]  # validated when made
+
+    def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
+        """Take the problem.
+
+        Raises:
+            ArgumentError: there is no objective.
+            SpaceError: the engine can't search this space.
+        """
+        name = type(self).__name__
+        if self._is_bare:
+            raise ArgumentError(f"This {name} was made with a space of its own; give the space to run() instead.")
+        if objective is None:
+            raise ArgumentError(f"{name} needs to know what is good: give metric= and mode= to run().")
+        self._setup(space, objective, seed, num_samples)
+
+    def _setup(self, space: Space, objective: Objective, seed: int, num_samples: int) -> None:
+        space.refuse_grid(type(self).__name__)
+        self._space, self._objective, self._seed = space, objective, seed
+        self._encoding = Encoding(space)
+        self._engine.check(self._encoding, objective)
+        self._learnt = 0  # observations that are not of this experiment
+        self._known = Known(self._encoding, objective, None if num_samples < 0 else num_samples, seed)
+        self._seen: set[bytes] = set()
+        self._one_thread = one_thread()
+        points = [check_point(space, point, f"points_to_evaluate[{i}]") for i, point in enumerate(self._points)]
+        for point, reward in zip(points, self._rewards, strict=False):
+            self._learn(point, reward)
+        self._first = points[len(self._rewards) :]
+
+    def learn(self, past: Past) -> None:
+        """Learn what an older experiment has found, and try the best of it after the points that were given."""
+        for observation in past.observations:
+            self._learn(observation.values, observation.value)
+        self._first += [observation.values for observation in past.observations[: past.best]]
+
+    def _learn(self, values: Mapping[str, Any], value: float) -> None:
+        row = self._encoding.encode(values, partly=True)
+        assert row is not None
+        self._seen.add(self._encoding.key(row))
+        self._learnt += 1
+        score = self._objective.score_of(value)
+        self._known.observe_score(-self._learnt, row, score if score > -np.inf else np.nan)
+
+    def total(self) -> int | None:
+        """Return how many trials there will be; None for no limit."""
+        return self._known.num_samples
+
+    @overload
+    def ask(self) -> Asked: ...
+
+    @overload
+    def ask(self, first: int, count: int) -> list[Suggestion]: ...
+
+    def ask(self, first: int | None = None, count: int = 1) -> Asked | list[Suggestion]:
+        """Suggest values for trials number `first` to ``first + count - 1``, or, in bare use, one configuration.
+
+        Raises:
+            SearchError: in bare use, all configurations have been tried.
+        """
+        if first is None:
+            return self._ask_bare()
+        found = []
+        with self._one_thread():
+            for number in range(first, first + count):
+                suggestion = self._suggest(number)
+                if suggestion is None:
+                    break
+                found.append(suggestion)
+        return found
+
+    def _ask_bare(self) -> Asked:
+        number = self._known.started
+        found = self.ask(number, 1)
+        if not found:
+            raise SearchError("Every configuration of the search space has been suggested.")
+        return Asked(number, self._space.build(found[0].values))
+
+    def _suggest(self, number: int) -> Suggestion | None:
+        memo, given = None, self._first[number] if number < len(self._first) else None
+        if given is None:
+            chosen = self._choose(number)
+            if chosen is None:
+                return None
+            row, memo = chosen
+            given = self._encoding.decode(row)
+        values = self._space.sample(self._seed, number, given=given)
+        self.remind(number, values, memo)
+        return Suggestion(values, memo)
+
+    def _choose(self, number: int) -> tuple[Array, Any] | None:
+        if self._encoding.size is not None and len(self._seen) >= self._encoding.size:
+            return None
+        known, engine = self._known, self._engine
+        initial = engine.initial(known) if self._n_initial is None else self._n_initial
+        initial = max(0, initial - self._learnt)
+        rng, memo = self._rng("suggest", number), None
+        rows = np.empty((0, self._encoding.dimensions))
+        if number < len(self._first) + initial:
+            rows = self._cover(number - len(self._first), initial)
+        elif known.count > 1 or not initial:
+            proposal = engine.propose(known, number, rng)
+            rows, memo = self._encoding.canonical(proposal.rows), proposal.memo
+        row = self._new(rows)
+        if row is None:
+            row = self._new(self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions))))
+        if row is None:
+            row = self._left(rng)
+        return row, memo
+
+    def _cover(self, index: int, count: int) -> Array:
+        design = latin_hypercube(count, self._encoding.dimensions, self._rng("initial"))
+        return self._encoding.draw(design[index : index + 1])
+
+    def _new(self, rows: Array) -> Array | None:
+        key = self._encoding.key
+        return next((row for row in rows if key(row) not in self._seen), None)
+
+    def _left(self, rng: Generator) -> Array:
+        """Return a configuration of a nearly exhausted space that has not been, or any one where it is too large."""
+        encoding = self._encoding
+        if encoding.size is not None and encoding.size <= _SMALL:
+            row = self._new(encoding.canonical(encoding.all_rows()))
+            if row is not None:
+                return row
+        last: Array = encoding.draw(rng.random((1, encoding.dimensions)))[0]
+        return last
+
+    def _rng(self, *path: str | int) -> Generator:
+        return generator(stream(self._seed, *path).getrandbits(128))
+
+    def remind(self, trial: int, values: Mapping[str, Any], memo: Any) -> None:
+        """Learn that a trial is under way."""
+        if self._known.has(trial):
+            return  # since it was asked for
+        row = self._encoding.encode(values, partly=True)
+        assert row is not None
+        self._seen.add(self._encoding.key(row))
+        self._known.begin(trial, row, memo)
+
+    def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
+        """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
+        if final:
+            self._known.end(trial, metrics, failed=failed)
