@@ -6,6 +6,7 @@ Both are described in docs/store.md, and docs/adr/0013-a-tail-before-the-databas
 from __future__ import annotations
 
 import errno
+import gc
 import shlex
 import sqlite3
 from array import array
@@ -48,7 +49,7 @@ CREATE TEMP VIEW events AS SELECT seq, kind, trial, body, crc FROM main.events
     UNION ALL SELECT seq, kind, trial, body, crc FROM temp.tail WHERE seq > ({_LAST});
 """
 _KINDS: dict[type[Event], str] = {}
-_CHUNK = 64  # rows that are decoded at once
+_CHUNK = 256  # rows that are decoded at once
 _MANY = 500  # events that are worth a transaction of their own
 _TAIL_BYTES = 1 << 20  # after so many the tail goes into the database
 
@@ -273,13 +274,17 @@ class EventStore:
         Raises:
             StorageError: the database is damaged; the message says where, and how to recover what is whole.
         """
+        for seqs, events in self._read(after):
+            yield from zip(seqs, events, strict=True)
+
+    def _read(self, after: int) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
         expected = after
         for seqs, events in self._select("WHERE seq > ? ORDER BY seq", after):
             expected += len(seqs)
             if seqs[-1] != expected:
                 missing = next(seq for seq, found in enumerate(seqs, expected - len(seqs) + 1) if seq != found)
                 raise damaged(self.path, f"event {missing} is missing")
-            yield from zip(seqs, events, strict=True)
+            yield seqs, events
 
     def fold(self, apply: Callable[[Event], T]) -> Iterator[tuple[Event, T]]:
         """Apply a fold to all events in order and yield each of them with what came of it.
@@ -287,12 +292,19 @@ class EventStore:
         Raises:
             StorageError: as `read`, or an event contradicts those before it.
         """
-        for seq, event in self.read():
-            try:
-                found = apply(event)
-            except IllegalMoveError as error:
-                raise damaged(self.path, f"event {seq} contradicts those before it ({error})") from error
-            yield event, found
+        collects = gc.isenabled()
+        gc.disable()  # nothing is given up here, and a collector would look at all the trials again and again
+        try:
+            for seqs, events in self._read(0):
+                for seq, event in zip(seqs, events, strict=True):
+                    try:
+                        found = apply(event)
+                    except IllegalMoveError as error:
+                        raise damaged(self.path, f"event {seq} contradicts those before it ({error})") from error
+                    yield event, found
+        finally:
+            if collects:
+                gc.enable()
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the events in order."""
