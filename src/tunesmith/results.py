@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from tunesmith.worker.checkpoint import Checkpoint
+
+_SEARCHES = 3  # after so many it pays to know where each trial's events are
 
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
@@ -90,8 +93,7 @@ class Trial:
     @property
     def decisions(self) -> list[Decided]:
         """What was decided about the trial, in order, and why."""
-        with EventStore.open_to_read(self._results.path / DATABASE) as store:
-            return [Decided.of(event) for _, event in store.read_trial(self.number) if isinstance(event, DECISIONS)]
+        return [Decided.of(event) for event in self._results._events(self.number) if isinstance(event, DECISIONS)]
 
     @property
     def failures(self) -> int:
@@ -160,44 +162,99 @@ class Trial:
         return f"<Trial {self.number} {self.name} {self.status} {self._record.iteration} iterations>"
 
 
+class Reading:
+    """The fold of an experiment for its results: its state, and the best report of each trial.
+
+    Whoever folds the events anyway shares his `experiment`, and shows each event to `see` when that has folded it.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.objective: Objective | None = None
+        self.best: list[e.Reported | None] = []  # by trial
+        self.unsure: set[int] = set()  # the trials whose best has to be looked for in their histories
+        self._scores = array("d")
+
+    def see(self, event: e.Event) -> None:
+        """Follow the best reports."""
+        kind = type(event)
+        if kind is e.Reported:
+            self.compare(event)  # type: ignore[arg-type]  # narrowed by the line above
+        elif kind is e.Suggested:
+            self.best.append(None)
+            self._scores.append(-inf)
+        elif kind is e.Placed:
+            self._placed(event)  # type: ignore[arg-type]  # as above
+        elif isinstance(event, (e.Created, e.Redefined)):
+            if event.metric is not None:
+                self.objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
+            if isinstance(event, e.Redefined):  # it may be another result that is best by another objective
+                self.unsure.update(range(len(self.experiment.trials)))
+
+    def compare(self, report: e.Reported) -> None:
+        """Compare a report with the best of its trial."""
+        objective = self.objective
+        if objective is None or objective.metric not in report.metrics:
+            return
+        score, trial = _score(objective, report.metrics), report.trial
+        if score > self._scores[trial] or self.best[trial] is None:
+            self.best[trial], self._scores[trial] = report, score
+
+    def _placed(self, event: e.Placed) -> None:
+        best = self.best[event.trial]
+        if best is not None and not event.parked:
+            kept = event.checkpoint.iteration if event.checkpoint else 0
+            if best.iteration > kept:  # taken back
+                self.unsure.add(event.trial)
+
+    def settle(self, history: Callable[[int], Iterable[e.Reported]]) -> None:
+        """Look for the best report of those trials that are `unsure`; `history` returns what stands of a trial."""
+        for trial in sorted(self.unsure):
+            self.best[trial], self._scores[trial] = None, -inf
+            for report in history(trial):
+                self.compare(report)
+        self.unsure.clear()
+
+
 class Results:
     """What came of an experiment: its trials, and the best of them by its objective.
 
     A sequence of `Trial`. The best value is taken over all results of all trials; values that are not finite never win.
     """
 
-    def __init__(self, path: Path, configure: Configure | None = None) -> None:
+    def __init__(self, path: Path, configure: Configure | None = None, reading: Reading | None = None) -> None:
         self.path = path
         self._given_configure = configure
-        self.refresh()
+        if reading is None:
+            self.refresh()
+        else:
+            self._take(reading)
 
     @classmethod
-    def from_store(cls, path: Path, *, configure: Configure | None = None) -> Results:
-        """Read the experiment in the folder `path`; `configure` builds real configurations from recorded values."""
-        return cls(path.absolute(), configure)
+    def from_store(cls, path: Path, *, configure: Configure | None = None, reading: Reading | None = None) -> Results:
+        """Read the experiment in the folder `path`, if that is not done yet: then `reading` is all that is recorded.
+
+        `configure` builds real configurations from recorded values.
+        """
+        return cls(path.absolute(), configure, reading)
 
     def refresh(self) -> Results:
         """Read the experiment again and return it."""
-        self._experiment = experiment = Experiment()
-        self._best: dict[int, e.Reported] = {}
-        self._scores: dict[int, float] = {}
-        objective: Objective | None = None
-        changed = False
+        reading = Reading(Experiment())
         with EventStore.open_to_read(self.path / DATABASE) as store:
-            for event, _ in store.fold(experiment.apply):
-                if isinstance(event, (e.Created, e.Redefined)) and event.metric is not None:
-                    objective = Objective(event.metric, event.mode)  # type: ignore[arg-type]  # was validated
-                changed = changed or isinstance(event, e.Redefined)
-                self._follow_best(objective, event)
+            for event, _ in store.fold(reading.experiment.apply):
+                reading.see(event)
+        return self._take(reading)
+
+    def _take(self, reading: Reading) -> Results:
+        self._experiment = experiment = reading.experiment
         created = experiment.created
         if created is None:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
-        self._objective = objective
-        if changed:  # it may be another result that is best by another objective
-            self._best.clear()
-            for record in experiment.trials:
-                for told in self._told(record.number):
-                    self._follow_best(objective, told.report)
+        self._objective, self._best = reading.objective, reading.best
+        self._asked = 0  # how many times for the events of a trial
+        self._places: dict[int, array[int]] | None = None
+        reading.settle(lambda trial: (told.report for told in self._told(trial)))
         self.experiment_id, self.name = created.experiment_id, self.path.name
         self.trials = [Trial(self, record) for record in experiment.trials]
         return self
@@ -210,45 +267,37 @@ class Results:
             return self._given_configure(values, overrides)
         return readable_config(space, values, overrides)
 
-    def _follow_best(self, objective: Objective | None, event: e.Event) -> None:
-        if objective is None:
-            return
-        if type(event) is e.Reported:
-            if objective.metric in event.metrics:
-                score = _score(objective, event.metrics)
-                if event.trial not in self._best or score > self._scores[event.trial]:
-                    self._best[event.trial], self._scores[event.trial] = event, score
-        elif type(event) is e.Placed and not event.parked and event.trial in self._best:
-            kept = event.checkpoint.iteration if event.checkpoint else 0
-            if self._best[event.trial].iteration > kept:  # rolled back: look for it again, later, in the history
-                del self._best[event.trial]
-                for told in self._told(event.trial, upto=event.incarnation):
-                    self._follow_best(objective, told.report)
+    def _events(self, trial: int) -> Iterator[e.Event]:
+        """Yield the events of a trial. Who asks for many trials has the record searched once, and not for each."""
+        self._asked += 1
+        with EventStore.open_to_read(self.path / DATABASE) as store:
+            if self._places is None and self._asked > _SEARCHES:
+                self._places = store.places()
+            places = None if self._places is None else self._places.get(trial, ())
+            for _, event in store.read_trial(trial) if places is None else store.read_at(places):
+                yield event
 
-    def _told(self, trial: int, upto: int | None = None) -> list[_Told]:
-        """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
+    def _told(self, trial: int) -> list[_Told]:
+        """Return the reports of a trial that stand."""
         told: list[_Told] = []
         started: e.Started | None = None
         config: dict[str, Any] = {}
         story: Story | None = None
-        with EventStore.open_to_read(self.path / DATABASE) as store:
-            for _, event in store.read_trial(trial):
-                changed = False
-                if type(event) is e.Started:
-                    started = event
-                elif story is None:  # the first event is the suggestion
-                    story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
-                elif type(event) is e.Reported:
-                    story.count(event)
-                    told.append(_Told(event, started, config))
-                else:
-                    changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
-                    del told[story.results :]
-                    if type(event) is e.Placed and event.incarnation == upto:
-                        break
-                if changed and story is not None:
-                    space = self._experiment.trials[trial].space
-                    config = self._configure(space, story.trial.values, story.trial.overrides)
+        for event in self._events(trial):
+            changed = False
+            if type(event) is e.Started:
+                started = event
+            elif story is None:  # the first event is the suggestion
+                story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
+            elif type(event) is e.Reported:
+                story.count(event)
+                told.append(_Told(event, started, config))
+            else:
+                changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
+                del told[story.results :]
+            if changed and story is not None:
+                space = self._experiment.trials[trial].space
+                config = self._configure(space, story.trial.values, story.trial.overrides)
         return told
 
     @property
@@ -286,12 +335,19 @@ class Results:
     @property
     def best_result(self) -> dict[str, Any]:
         """The best result of all, complete. Raises as `get_best_trial`."""
-        trial = self.best_trial
-        best = self._best[trial.number]
+        trial, best = self._leader()
         told = self._told(trial.number)
         key = best.incarnation, best.iteration
         found = next(each for each in told if (each.report.incarnation, each.report.iteration) == key)
         return trial._complete(found, last=found is told[-1])
+
+    def _leader(self) -> tuple[Trial, e.Reported]:
+        """Return the best trial and its best report. Raises as `get_best_trial`."""
+        trial = self.best_trial
+        best = self._best[trial.number]
+        if best is None:
+            raise self._nothing_best(self._objective_or(None, None))
+        return trial, best
 
     def get_best_trial(
         self, metric: str | None = None, mode: str | None = None, scope: Literal["best", "last"] = "best"
@@ -323,7 +379,7 @@ class Results:
             last = trial.last_result
             return -inf if last is None else _score(objective, last)
         if objective == self._objective:
-            best = self._best.get(trial.number)
+            best = self._best[trial.number]
             return -inf if best is None else _score(objective, best.metrics)
         return max((_score(objective, result) for result in trial.history), default=-inf)
 
@@ -380,13 +436,12 @@ class Results:
 
     def __repr__(self) -> str:
         text = f"<Results {self.name}: {self._counts()}"
-        if self._objective and self._best:
+        if self._objective and any(self._best):
             try:
-                best = self.best_trial
+                trial, best = self._leader()
             except TunesmithError:
                 return f"{text}>"
-            value = self._best[best.number].metrics[self._objective.metric]
-            text += f"; best {self.metric} {value:.6g} by trial {best.number}"
+            text += f"; best {self.metric} {best.metrics[self._objective.metric]:.6g} by trial {trial.number}"
         return f"{text}>"
 
 
