@@ -196,3 +196,16 @@ def test_seeds_of_trials_are_all_different_and_the_same_in_every_run(run: Run) -
     )
     assert one == other
     assert len(set(one)) == 5
+
+
+def test_in_virtual_time_too_and_a_replay_leaves_confirmations_out(run: Run) -> None:
+    def curve(config: dict[str, Any], step: int) -> tuple[dict[str, float], float] | None:
+        return ({"loss": config["x"] + 1 / step}, 1.0) if step <= 9 else None
+
+    results = run(
+        curve, {"x": tune.uniform(0, 1)}, num_samples=8, confirm=2, search_alg=tune.ConcurrencyLimiter("random", 3),
+        executor=tune.SimulatedExecutor(workers=6),
+    )  # fmt: skip
+    assert [each.sd for each in results.confirmed] == [0.0, 0.0]
+    replayed = tune.replay(results.path, tune.ASHAScheduler(max_t=9, reduction_factor=3))
+    assert len(replayed.results) == 8

@@ -16,6 +16,7 @@ import pytest
 import tunesmith as tune
 from tests.conftest import Run
 from tunesmith.cli.main import main
+from tunesmith.store.sqlite import EventStore
 
 
 def climb(config: dict[str, Any]) -> None:
@@ -146,6 +147,48 @@ def test_a_running_experiment_can_be_read_and_read_again(run: Run, tmp_path: Pat
     assert results[0].status == "TERMINATED"
     assert results.best_result["loss"] == 1.0
     assert results.best_result["done"] is True
+
+
+def told(results: tune.Results) -> Any:
+    return [(t.status, t.failures, t.config, t.history) for t in results], results._best, results.best_result
+
+
+def test_a_run_returns_what_its_record_tells(run: Run, tmp_path: Path) -> None:
+    """It follows its own events, and a reader those on disk."""
+
+    def train(config: dict[str, Any]) -> None:
+        first = not Path(tmp_path, f"tried-{config['x']}").exists()
+        Path(tmp_path, f"tried-{config['x']}").touch()
+        for step in range(3):
+            tune.report(loss=-100.0 if first and step == 1 else config["x"] - step)
+        if first:
+            raise RuntimeError("the best one was taken back")
+
+    arguments: dict[str, Any] = {"name": "e", "executor": "inline", "max_failures": 1, "retry_pause_s": 0, "seed": 1}
+    results = run(train, num_samples=5, **arguments)
+    assert results.best_result["loss"] > -100
+    assert told(results) == told(tune.load(results.path))
+    again = run(train, num_samples=6, resume=True, mode="max", accept_changes=["mode"], **arguments)
+    assert again.best_result["training_iteration"] == 1
+    assert told(again) == told(tune.load(again.path))
+    assert told(again.refresh()) == told(tune.load(again.path))
+
+
+def test_the_histories_of_many_trials_are_found_in_one_search(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = run(climb, SPACE)
+    searched = []
+    read_trial = EventStore.read_trial
+
+    def noting(self: EventStore, trial: int) -> Any:
+        searched.append(trial)
+        return read_trial(self, trial)
+
+    alone = [tune.load(results.path)[number].history for number in range(len(results))]
+    monkeypatch.setattr(EventStore, "read_trial", noting)
+    loaded = tune.load(results.path)
+    assert [loaded[number % len(results)].decisions is not None for number in range(6)]
+    assert [trial.history for trial in loaded] == alone
+    assert len(searched) == 3
 
 
 def test_a_database_of_a_newer_version_is_refused(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
-from tunesmith.results import Results
+from tunesmith.results import Reading, Results
 from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.pbt import PopulationBasedTraining
@@ -113,8 +113,8 @@ def execute(plan: Plan) -> Results:
         path = folder / DATABASE
         open_store = EventStore.open if path.exists() else EventStore.create
         store = stack.enter_context(open_store(path, plan.durability))
-        interrupts = _drive(plan, folder, created, store, resources, change=change)
-    results = Results.from_store(folder, configure=partial(_configure, plan.space))
+        reading, interrupts = _drive(plan, folder, created, store, resources, change=change)
+    results = Results.from_store(folder, configure=partial(_configure, plan.space), reading=reading)
     if not results.trials and results.stop_reason and interrupts.reason is None:
         raise SearchError(f"No trial was made: {results.stop_reason}")
     if interrupts.status is not None:
@@ -130,7 +130,7 @@ def _drive(
     resources: Resources,
     *,
     change: e.Redefined | None,
-) -> Interrupts:
+) -> tuple[Reading, Interrupts]:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
     total = plan.searcher.total()
     controller = Controller(
@@ -146,10 +146,11 @@ def _drive(
     )
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
     asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created, folder), plan.executor.wake)
-    session, standing = 1, Standing()
-    for event, orders in store.fold(controller.replay):
+    session, standing, reading = 1, Standing(), Reading(controller.experiment)
+    for event, orders in store.fold(partial(controller.replay, starting=False)):
         session += type(event) is e.SessionOpened
         standing.see(event)
+        reading.see(event)
         for order in orders:
             if isinstance(order, (c.Tell, c.Remind)):
                 asker.tell(order)
@@ -163,10 +164,11 @@ def _drive(
         store.append(wished)  # whoever reads what was before the session, reads this, too
         for event in wished:
             controller.replay(event)
+            reading.see(event)
     checkpoints = CheckpointFolder(folder)
     checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
     clock = _clock(plan)
-    callbacks = _callbacks(plan, controller)
+    callbacks = [_Reader(reading), *_callbacks(plan, controller)]
     with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
         driver = Driver(
             controller,
@@ -187,7 +189,18 @@ def _drive(
                 interrupts.hold()
                 asker.close()
                 driver.close()
-    return interrupts
+    return reading, interrupts
+
+
+class _Reader(Callback):
+    """Keeps up with the run, so that its record need not be read again for the results."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._see = reading.see
+
+    def on_events(self, events: Sequence[e.Event]) -> None:
+        for event in events:
+            self._see(event)
 
 
 @contextmanager
@@ -268,7 +281,7 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
-    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
+    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) and base.log_config else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
 
 

@@ -67,6 +67,7 @@ class Controller:
         self._request = resources or Resources()
         self._retention = Retention(self.experiment.trials, self.limits.keep_checkpoints)
         self._told_of_quota = False  # in this session
+        self._starting = True  # whether orders to start trials are wanted
         self._places = Places()
         watched = self.limits.trial_timeout_s is not None or self.limits.heartbeat_timeout_s is not None
         self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s) if watched else None
@@ -98,10 +99,15 @@ class Controller:
             self._discard(orders)
         return orders
 
-    def replay(self, event: e.Event) -> list[c.Command]:
-        """Fold a recorded event and return the orders that followed from it, without asking any policy."""
+    def replay(self, event: e.Event, *, starting: bool = True) -> list[c.Command]:
+        """Fold a recorded event and return the orders that followed from it, without asking any policy.
+
+        Who has no use for the orders to start trials, which take longest to write out, leaves them out.
+        """
         orders: list[c.Command] = []
+        self._starting = starting
         self._apply(event, orders)
+        self._starting = True
         return orders
 
     def describe(self) -> str:
@@ -112,37 +118,24 @@ class Controller:
         orders.append(c.Record(decision))
         self._apply(decision, orders)
 
-    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:  # noqa: C901 - one case an event
+    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:
         self.experiment.apply(event)
-        trial = self.experiment.trials[event.trial] if isinstance(event, e.TrialEvent) else None
-        if trial is None or trial.confirms is None:
-            self._scheduler.apply(event, trial)
-        if type(event) is e.Reported:
-            self._fold_report(event, orders)
-        elif type(event) is e.Suggested:
-            self._places.pending.append(event.trial)
-            self._uniform = self._uniform and event.resources is None
-            self._confirms = self._confirms or event.confirms is not None
-            self._asked = max(self._asked, event.trial + 1)
-            if not self._eager:
-                orders.append(c.Remind(event.trial, event.values, event.memo))
-        elif isinstance(event, e.TrialEvent) and trial is not None:
-            self._uniform = self._uniform and trial.resources is None
-            self._fold_trial(event, trial, orders)
-        elif type(event) is e.SessionOpened:
-            self._fold_session(event, orders)
-        elif type(event) is e.StopRequested:
-            parked = [self.experiment.trials[number] for number in self._places.parked]
-            orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
-        elif isinstance(event, (e.Exhausted, e.SearchFailed, e.Deferred)):
-            self._asked = len(self.experiment.trials)
-            self._deferred = type(event) is e.Deferred and event.ended >= self._ended
-        elif type(event) is e.Discarded:
-            orders.append(c.Discard(event.checkpoint))
-        elif type(event) is e.QuotaExceeded:
-            self._told_of_quota = True
-        elif type(event) is e.Tick:
-            self._places.awaken(event.at)
+        trial = None
+        if isinstance(event, e.TrialEvent):
+            trial = self.experiment.trials[event.trial]
+            if trial.confirms is None:
+                self._scheduler.apply(event, trial)
+            kind = type(event)
+            if kind is e.Reported:
+                self._fold_report(event, orders)  # type: ignore[arg-type]  # narrowed by the line above
+            elif kind is e.Suggested:
+                self._fold_suggestion(event, orders)  # type: ignore[arg-type]  # as above
+            else:
+                self._uniform = self._uniform and trial.resources is None
+                self._fold_trial(event, trial, orders)
+        else:
+            self._scheduler.apply(event, None)
+            self._fold_run(event, orders)
         self._retention.apply(event)
         if self._watch is not None:
             orders += self._watch.apply(event, trial)
@@ -152,6 +145,32 @@ class Controller:
             self._stopper.observe(event.trial, self._result(event))
         if not self._eager:
             orders.append(c.Tell(event.trial, event.result(), final=False))
+
+    def _fold_suggestion(self, event: e.Suggested, orders: list[c.Command]) -> None:
+        self._places.pending.append(event.trial)
+        self._uniform = self._uniform and event.resources is None
+        self._confirms = self._confirms or event.confirms is not None
+        self._asked = max(self._asked, event.trial + 1)
+        if not self._eager:
+            orders.append(c.Remind(event.trial, event.values, event.memo))
+
+    def _fold_run(self, event: e.Event, orders: list[c.Command]) -> None:
+        """Fold an event that is about the run as a whole."""
+        match event:
+            case e.SessionOpened():
+                self._fold_session(event, orders)
+            case e.StopRequested():
+                parked = [self.experiment.trials[number] for number in self._places.parked]
+                orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
+            case e.Exhausted() | e.SearchFailed() | e.Deferred():
+                self._asked = len(self.experiment.trials)
+                self._deferred = type(event) is e.Deferred and event.ended >= self._ended
+            case e.Discarded():
+                orders.append(c.Discard(event.checkpoint))
+            case e.QuotaExceeded():
+                self._told_of_quota = True
+            case e.Tick():
+                self._places.awaken(event.at)
 
     def _fold_trial(self, event: e.TrialEvent, trial: TrialRecord, orders: list[c.Command]) -> None:  # noqa: C901 - states
         kind, number, status = type(event), trial.number, trial.status
@@ -187,6 +206,8 @@ class Controller:
     def _start(self, event: e.Placed, trial: TrialRecord, orders: list[c.Command]) -> None:
         number = trial.number
         self._places.start(number, event.allocation)
+        if not self._starting:
+            return
         orders.append(
             c.Start(
                 number,
@@ -200,6 +221,7 @@ class Controller:
                 trial.iteration,
                 trial.time_total_s,
                 event.parked,
+                trial.failures_in_a_row,
             )
         )
 

@@ -24,6 +24,7 @@ def job_sheet(
         job.checkpoint_at_end,
         job.chdir,
         job.metric,
+        job.seed,
         reuse,
         start,
         size,
@@ -31,7 +32,6 @@ def job_sheet(
         {name: value for name, value in threads.items() if name not in os.environ},
         [name for name in THREAD_LIMITS if name in os.environ],
         prepare,
-        job.seed,
     )
 
 
@@ -57,5 +57,6 @@ def assignment(start: Start, visible: str) -> bytes:
             start.checkpoint,
             start.iteration,
             start.time_total_s,
+            start.attempt,
         )
     )

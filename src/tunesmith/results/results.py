@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -12,10 +13,11 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment
 from tunesmith.core.story import Story
 from tunesmith.errors import ArgumentError, TunesmithError, nearest
-from tunesmith.objective import Objective, objective_of
+from tunesmith.objective import Objective
 from tunesmith.pareto import Merit, best_first, hypervolume, ranks, worst
 from tunesmith.paths import CHOSEN
 from tunesmith.readable import readable_config
+from tunesmith.results.reading import Reading
 from tunesmith.results.repeated import Repeated
 from tunesmith.results.shortfall import counts, nothing_best
 from tunesmith.results.trial import Told, Trial, import_pandas
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from tunesmith.searchers.marginals import Marginal
 
+_SEARCHES = 3  # after so many it pays to know where each trial's events are
 _LEAST_TRIALS = 10  # to tell what matters
 _MARKS = ("repeats", "confirms")  # columns where any trial has one
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
@@ -65,39 +68,39 @@ class Results:
     A sequence of `Trial`. The best value is taken over all results of all trials; values that are not finite never win.
     """
 
-    def __init__(self, path: Path, configure: Configure | None = None) -> None:
+    def __init__(self, path: Path, configure: Configure | None = None, reading: Reading | None = None) -> None:
         self.path = path
         self._given_configure = configure
-        self.refresh()
+        if reading is None:
+            self.refresh()
+        else:
+            self._take(reading)
 
     @classmethod
-    def from_store(cls, path: Path, *, configure: Configure | None = None) -> Results:
-        """Read the experiment in the folder `path`; `configure` builds real configurations from recorded values."""
-        return cls(path.absolute(), configure)
+    def from_store(cls, path: Path, *, configure: Configure | None = None, reading: Reading | None = None) -> Results:
+        """Read the experiment in the folder `path`, if that is not done yet: then `reading` is all that is recorded.
+
+        `configure` builds real configurations from recorded values.
+        """
+        return cls(path.absolute(), configure, reading)
 
     def refresh(self) -> Results:
         """Read the experiment again and return it."""
-        self._experiment = experiment = Experiment()
-        self._best: dict[int, e.Reported] = {}
-        self._scores: dict[int, float] = {}
-        objective: Objective | None = None
-        changed = False
+        reading = Reading(Experiment())
         with EventStore.open_to_read(self.path / DATABASE) as store:
-            for event, _ in store.fold(experiment.apply):
-                if isinstance(event, (e.Created, e.Redefined)) and event.metric is not None:
-                    settings = experiment.created.settings if experiment.created else {}
-                    objective = objective_of(event.metric, event.mode, settings)
-                changed = changed or isinstance(event, e.Redefined)
-                self._follow_best(objective, event)
+            for event, _ in store.fold(reading.experiment.apply):
+                reading.see(event)
+        return self._take(reading)
+
+    def _take(self, reading: Reading) -> Results:
+        self._experiment = experiment = reading.experiment
         created = experiment.created
         if created is None:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
-        self._objective = objective
-        if changed:  # it may be another result that is best by another objective
-            self._best.clear()
-            for record in experiment.trials:
-                for told in self._told(record.number):
-                    self._follow_best(objective, told.report)
+        self._objective, self._best = reading.objective, reading.best
+        self._asked = 0  # how many times for the events of a trial
+        self._places: dict[int, array[int]] | None = None
+        reading.settle(lambda trial: (told.report for told in self._told(trial)))
         self.experiment_id, self.name = created.experiment_id, self.path.name
         self.trials = [Trial(self, record) for record in experiment.trials]
         return self
@@ -110,45 +113,37 @@ class Results:
             return self._given_configure(values, overrides)
         return readable_config(space, values, overrides)
 
-    def _follow_best(self, objective: Objective | None, event: e.Event) -> None:
-        if objective is None:
-            return
-        if type(event) is e.Reported:
-            if objective.metric in event.metrics and not objective.others:
-                score = objective.score_or_worst(event.metrics)
-                if event.trial not in self._best or score > self._scores[event.trial]:
-                    self._best[event.trial], self._scores[event.trial] = event, score
-        elif type(event) is e.Placed and not event.parked and event.trial in self._best:
-            kept = event.checkpoint.iteration if event.checkpoint else 0
-            if self._best[event.trial].iteration > kept:  # rolled back: look for it again, later, in the history
-                del self._best[event.trial]
-                for told in self._told(event.trial, upto=event.incarnation):
-                    self._follow_best(objective, told.report)
+    def _events(self, trial: int) -> Iterator[e.Event]:
+        """Yield the events of a trial. Who asks for many trials has the record searched once, and not for each."""
+        self._asked += 1
+        with EventStore.open_to_read(self.path / DATABASE) as store:
+            if self._places is None and self._asked > _SEARCHES:
+                self._places = store.places()
+            places = None if self._places is None else self._places.get(trial, ())
+            for _, event in store.read_trial(trial) if places is None else store.read_at(places):
+                yield event
 
-    def _told(self, trial: int, upto: int | None = None) -> list[Told]:
-        """Return the reports of a trial that stand, those before its incarnation `upto` if that is given."""
+    def _told(self, trial: int) -> list[Told]:
+        """Return the reports of a trial that stand."""
         told: list[Told] = []
         started: e.Started | None = None
         config: dict[str, Any] = {}
         story: Story | None = None
-        with EventStore.open_to_read(self.path / DATABASE) as store:
-            for _, event in store.read_trial(trial):
-                changed = False
-                if type(event) is e.Started:
-                    started = event
-                elif story is None:  # the first event is the suggestion
-                    story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
-                elif type(event) is e.Reported:
-                    story.count(event)
-                    told.append(Told(event, started, config))
-                else:
-                    changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
-                    del told[story.results :]
-                    if type(event) is e.Placed and event.incarnation == upto:
-                        break
-                if changed and story is not None:
-                    space = self._experiment.trials[trial].space
-                    config = self._configure(space, story.trial.values, story.trial.overrides)
+        for event in self._events(trial):
+            changed = False
+            if type(event) is e.Started:
+                started = event
+            elif story is None:  # the first event is the suggestion
+                story, changed = Story(event), True  # type: ignore[arg-type]  # by the line above
+            elif type(event) is e.Reported:
+                story.count(event)
+                told.append(Told(event, started, config))
+            else:
+                changed = story.apply(event)  # type: ignore[arg-type]  # those of one trial
+                del told[story.results :]
+            if changed and story is not None:
+                space = self._experiment.trials[trial].space
+                config = self._configure(space, story.trial.values, story.trial.overrides)
         return told
 
     @property
@@ -186,12 +181,19 @@ class Results:
     @property
     def best_result(self) -> dict[str, Any]:
         """The best result of all, complete. Raises as `get_best_trial`."""
-        trial = self.best_trial
-        best = self._best[trial.number]
+        trial, best = self._leader()
         told = self._told(trial.number)
         key = best.incarnation, best.iteration
         found = next(each for each in told if (each.report.incarnation, each.report.iteration) == key)
         return trial._complete(found, last=found is told[-1])
+
+    def _leader(self) -> tuple[Trial, e.Reported]:
+        """Return the best trial and its best report. Raises as `get_best_trial`."""
+        trial = self.best_trial
+        best = self._best[trial.number]
+        if best is None:
+            raise nothing_best(self.trials, self._objective_or(None, None))
+        return trial, best
 
     def get_best_trial(
         self, metric: str | None = None, mode: str | None = None, scope: Literal["best", "last"] = "best"
@@ -386,7 +388,7 @@ class Results:
             last = trial.last_result
             return -inf if last is None else objective.score_or_worst(last)
         if objective == self._objective:
-            best = self._best.get(trial.number)
+            best = self._best[trial.number]
             return -inf if best is None else objective.score_or_worst(best.metrics)
         return max((objective.score_or_worst(result) for result in trial.history), default=-inf)
 
@@ -453,13 +455,12 @@ class Results:
         text = f"<Results {self.name}: {counts(self.trials)}"
         if self._objective and self._objective.others:
             return f"{text}; {len(self.pareto_front)} in the front>"
-        if self._objective and self._best:
+        if self._objective and any(self._best):
             try:
-                best = self.best_trial
+                trial, best = self._leader()
             except TunesmithError:
                 return f"{text}>"
-            value = self._best[best.number].metrics[self._objective.metric]
-            text += f"; best {self.metric} {value:.6g} by trial {best.number}"
+            text += f"; best {self.metric} {best.metrics[self._objective.metric]:.6g} by trial {trial.number}"
         return f"{text}>"
 
 

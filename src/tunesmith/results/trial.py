@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,7 +13,6 @@ from tunesmith.core.experiment import TrialRecord
 from tunesmith.errors import MissingPackageError, TrialError
 from tunesmith.objective import Objective
 from tunesmith.result import DECISIONS, Decided, Origin, complete
-from tunesmith.store.sqlite import DATABASE, EventStore
 from tunesmith.trial import Status
 
 if TYPE_CHECKING:
@@ -45,6 +44,10 @@ class Reader(Protocol):
         self, space: dict[str, Any], values: Mapping[str, Any], overrides: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return a configuration."""
+        ...
+
+    def _events(self, trial: int) -> Iterator[e.Event]:
+        """Yield the events of a trial."""
         ...
 
     def _told(self, trial: int) -> list[Told]:
@@ -103,8 +106,7 @@ class Trial:
     @property
     def decisions(self) -> list[Decided]:
         """What was decided about the trial, in order, and why."""
-        with EventStore.open_to_read(self._reader.path / DATABASE) as store:
-            return [Decided.of(event) for _, event in store.read_trial(self.number) if isinstance(event, DECISIONS)]
+        return [Decided.of(event) for event in self._reader._events(self.number) if isinstance(event, DECISIONS)]
 
     @property
     def failures(self) -> int:
