@@ -23,7 +23,7 @@ from tunesmith.errors import ExperimentDamagedError, IllegalMoveError, StorageEr
 from tunesmith.events import Event, TrialEvent
 from tunesmith.store.encoding import checksum, decode, decode_many, encode
 from tunesmith.store.pages import PAGE_SIZE
-from tunesmith.store.tail import SUFFIX, Tail, read_tail, tail_path
+from tunesmith.store.tail import SUFFIX, Row, Tail, read_tail, tail_path
 from tunesmith.worker.disk import sync_folder
 
 DATABASE: Final = "experiment.db"  # its name in an experiment's folder
@@ -55,7 +55,6 @@ _TAIL_BYTES = 1 << 20  # after so many the tail goes into the database
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["normal", "full"]
-Row: TypeAlias = tuple[int, str, int | None, bytes, int]
 
 
 class _Head(msgspec.Struct):
@@ -200,7 +199,7 @@ class EventStore:
             if len(rows) >= _MANY or self._tail.size >= _TAIL_BYTES:
                 self._move(rows)
             else:
-                self._tail.append([(seq, body, crc) for seq, _, _, body, crc in rows])
+                self._tail.append(rows)
                 self._waiting += rows
         except (sqlite3.Error, OSError) as error:
             raise _storage_error(self.path, error) from error

@@ -1,6 +1,6 @@
 """The tail of a store: a file of lines with the last events, which have not been brought into the database yet.
 
-A line is written by a single call of the kernel, which is a third of what a transaction of SQLite takes. Its format is
+A line is written by a single call of the kernel, for which SQLite needs ten. Its format is
 described in docs/store.md.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 from tunesmith.store.encoding import checksum
 from tunesmith.worker.disk import sync_folder
 
+Row: TypeAlias = tuple[int, str, int | None, bytes, int]  # one of the database: with an event's kind and trial
 Numbered: TypeAlias = tuple[int, bytes, int]  # an event's place in the order, its text, and the sum of both
 SUFFIX: Final = "-tail"
 _BLANK: Final = 8  # so many zeros are what was never written, and not a damaged byte
@@ -38,19 +39,21 @@ class Tail:
         self._fd = -1
         self.size = 0
 
-    def append(self, events: Sequence[Numbered]) -> None:
+    def append(self, events: Sequence[Row]) -> None:
         """Write the events as one batch: who reads it finds all of them or none.
 
         Raises:
             OSError: the disk is full or failed; nothing was written.
         """
         if len(events) == 1:  # the usual case
-            seq, body, crc = events[0]
+            seq, _, _, body, crc = events[0]
             text = b"0 %d %d %b\n" % (seq, crc, body)
         else:
             lefts = range(len(events) - 1, -1, -1)
             lines = zip(lefts, events, strict=True)
-            text = b"".join([b"%d %d %d %b\n" % (left, seq, crc ^ left, body) for left, (seq, body, crc) in lines])
+            text = b"".join(
+                [b"%d %d %d %b\n" % (left, seq, crc ^ left, body) for left, (seq, _, _, body, crc) in lines]
+            )
         if self._fd < 0:
             self._open()
         try:
