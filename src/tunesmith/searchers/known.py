@@ -25,6 +25,8 @@ class Known:
         numbers: the n trials' numbers; below 0 for those of an older experiment.
         pending: shape (p, dimensions): the configurations that are under way, in the order of their beginnings.
         memo: what the searcher was last reminded of by a suggestion of its model; None without one.
+        memos: by the number of a trial, what came with its suggestion, in the order of the beginnings; only of trials
+            with a memo.
         started: how many trials were begun in this experiment.
         num_samples: how many trials there will be; None for no limit.
         seed: the experiment's, for what is to be the same in all proposals.
@@ -33,6 +35,7 @@ class Known:
     def __init__(self, encoding: Encoding, objective: Objective, num_samples: int | None, seed: int) -> None:
         self.encoding, self.num_samples, self.seed = encoding, num_samples, seed
         self.memo: Any = None
+        self.memos: dict[int, Any] = {}
         self.started = 0
         self._objective = objective
         self._under_way: dict[int, Array] = {}
@@ -97,7 +100,7 @@ class Known:
         self._under_way[number] = row
         self._pending = None
         if memo is not None:
-            self.memo = memo
+            self.memo = self.memos[number] = memo
 
     def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
         """Learn the end of a trial that is under way, or has ended before; others are ignored."""
