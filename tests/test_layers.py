@@ -43,6 +43,7 @@ THIRD_PARTY = {
     "pandas": {"results"},
     "numpy": {"schedulers.pb2_model", "searchers.arrays", "integrations.keras", "compat.ray.markers"},
     "hyperopt": {"integrations.hyperopt"},
+    "cmaes": {"searchers.cmaes_models"},
     "scipy": {"schedulers.pb2_model", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},

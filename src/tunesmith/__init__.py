@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.stoppers.protocol import Stopper as Stopper
@@ -125,6 +126,7 @@ _HOMES = {
         "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
+    "searchers.cmaes": ("CMAESSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),

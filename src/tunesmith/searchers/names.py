@@ -12,6 +12,7 @@ _HOMES = {
     "random": "variants.VariantSearcher",
     "grid": "variants.VariantSearcher",
     "sobol": "sobol.SobolSearch",
+    "cmaes": "cmaes.CMAESSearch",
 }
 NAMES = tuple(_HOMES)
 
