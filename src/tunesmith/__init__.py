@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
+    from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.stoppers.protocol import Stopper as Stopper
@@ -127,6 +128,7 @@ _HOMES = {
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
     "searchers.cmaes": ("CMAESSearch",),
+    "searchers.define_by_run": ("DefineByRunSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),

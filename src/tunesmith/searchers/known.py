@@ -94,6 +94,11 @@ class Known:
         """Return whether a trial has begun."""
         return number in self._under_way or number in self._places
 
+    def row_of(self, number: int) -> Array:
+        """Return the configuration of a trial that has begun; KeyError if it has not."""
+        row = self._under_way.get(number)
+        return self.rows[self._places[number]] if row is None else row
+
     def begin(self, number: int, row: Array, memo: Any) -> None:
         """Learn that a trial is under way."""
         self.started = max(self.started, number + 1)
@@ -101,6 +106,12 @@ class Known:
         self._pending = None
         if memo is not None:
             self.memo = self.memos[number] = memo
+
+    def correct(self, number: int, row: Array) -> None:
+        """Learn that a trial under way is made of another row; of others nothing is learnt."""
+        if number in self._under_way:
+            self._under_way[number] = row
+            self._pending = None
 
     def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
         """Learn the end of a trial that is under way, or has ended before; others are ignored."""

@@ -227,6 +227,13 @@ class ModelSearcher:
         self._seen.add(self._encoding.key(row))
         self._known.begin(trial, row, memo)
 
+    def correct(self, trial: int, values: Mapping[str, Any]) -> None:
+        """Learn that a trial under way is made of other values than were suggested, or of a part of them."""
+        row = self._encoding.encode(values, partly=True)
+        assert row is not None
+        self._seen.add(self._encoding.key(row))
+        self._known.correct(trial, row)
+
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
         if final:
