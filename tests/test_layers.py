@@ -40,18 +40,19 @@ THIRD_PARTY = {
     "msgspec": {""},
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
-    "pandas": {"results"},
+    "pandas": {"results", "integrations.ax"},
     "numpy": {"schedulers.pb2_model", "searchers.arrays", "integrations.keras", "compat.ray.markers"},
     "hyperopt": {"integrations.hyperopt"},
     "optuna": {"integrations.optuna"},
     "nevergrad": {"integrations.nevergrad"},
     "ax": {"integrations.ax"},
+    "botorch": {"integrations.ax"},
     "cmaes": {"searchers.cmaes_models"},
     "scipy": {"schedulers.pb2_model", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
-    "torch": {"integrations.torch"},
+    "torch": {"integrations.torch", "integrations.ax"},
 }
 
 

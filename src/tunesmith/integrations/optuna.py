@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from tunesmith.errors import ArgumentError, MissingPackageError, nearest
+from tunesmith.integrations.coordinates import from_place, kind_of, to_place
 from tunesmith.integrations.optuna_objective import objective
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, np
-from tunesmith.searchers.encoding import FINE, Column, Encoding
+from tunesmith.searchers.encoding import Column, Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher
@@ -172,7 +173,7 @@ class _Study:
         trial = self._study.ask()
         for j, column in enumerate(encoding.columns):
             if column.parent is None or row[column.parent] == column.code:
-                row[j] = _place(column, _suggest(trial, str(j), self._distributions[j]))
+                row[j] = to_place(column, _suggest(trial, str(j), self._distributions[j]))
         self._asked = number, trial.number
         found = self._study.get_trials(deepcopy=False)[trial.number]
         after = {name: value for name, value in self._kept().items() if before.get(name) != value}
@@ -225,7 +226,7 @@ class _Study:
     def _params(self, row: Array) -> dict[str, Any]:
         encoding = self._known.encoding
         active = encoding.active(row[None])[0]
-        return {str(j): _value(column, row[j]) for j, column in enumerate(encoding.columns) if active[j]}
+        return {str(j): from_place(column, row[j]) for j, column in enumerate(encoding.columns) if active[j]}
 
     def _end(self, number: int, place: int) -> None:
         known, state = self._known, self._optuna.trial.TrialState
@@ -249,9 +250,10 @@ def _constraints(trial: Any) -> Sequence[float]:
 
 def _distribution(optuna: Any, column: Column) -> Any:
     kinds = optuna.distributions
-    if column.is_category:
+    kind = kind_of(column)
+    if kind == "option":
         return kinds.CategoricalDistribution(list(range(column.levels)))
-    if 0 < column.levels <= FINE:
+    if kind == "step":
         return kinds.IntDistribution(0, column.levels - 1)
     return kinds.FloatDistribution(0.0, 1.0)
 
@@ -263,20 +265,6 @@ def _suggest(trial: Any, name: str, distribution: Any) -> float:
     if kind == "IntDistribution":
         return float(trial.suggest_int(name, distribution.low, distribution.high))
     return float(trial.suggest_float(name, distribution.low, distribution.high))
-
-
-def _place(column: Column, value: float) -> float:
-    if not column.is_category and 0 < column.levels <= FINE:
-        return float(column.grid()[int(value)])
-    return float(column.snap(np.array([value]))[0])
-
-
-def _value(column: Column, place: float) -> float | int:
-    if column.is_category:
-        return int(place)
-    if 0 < column.levels <= FINE:
-        return int(np.abs(column.grid() - place).argmin())
-    return float(place)
 
 
 def _parameters(make: Callable[..., Any]) -> Mapping[str, Any]:

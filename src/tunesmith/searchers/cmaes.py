@@ -11,7 +11,7 @@ import msgspec
 
 from tunesmith.errors import ArgumentError, SpaceError
 from tunesmith.objective import Objective
-from tunesmith.searchers.arrays import Array, Generator, generator, np
+from tunesmith.searchers.arrays import Generator, generator, np
 from tunesmith.searchers.cmaes_models import Distribution, Sample, Start, default_population, distribution, load
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
@@ -267,7 +267,7 @@ class _History:
             return
         samples = [Sample(self._known.rows[i], self._tags[self._known.numbers[i]].raw) for i in self._results]
         self._model = self.model_of(latest)
-        losses = _losses(self._known, np.array(self._results))
+        losses = self._known.losses(np.array(self._results))
         if np.ptp(losses) > 0:  # otherwise the generation has nothing to say
             self._model.update(samples, losses)
         self._fresh = None
@@ -303,27 +303,7 @@ class _History:
             mean = generator(stream(known.seed, "cmaes", "mean", tag.run).getrandbits(64)).random(dimensions)
             return Start(tag.population, tag.sigma, mean, np.empty((0, dimensions)), self._noisy)
         places = np.arange(tag.known)
-        order = np.argsort(_losses(known, places), kind="stable")
+        order = np.argsort(known.losses(places), kind="stable")
         good = order[known.feasible[: tag.known][order]]
         mean = known.rows[good[0]] if len(good) else np.where(categories, 0.0, 0.5)
         return Start(tag.population, tag.sigma, mean, known.rows[good], self._noisy)
-
-
-def _losses(known: Known, places: Array) -> Array:
-    """Return numbers to minimise, for the results at these places: failures and violations are above all others."""
-    scores, violations = known.scores[places, 0], np.maximum(known.violations[places], 0.0)
-    failed = np.isnan(scores)
-    broken = np.where(np.isnan(violations), 0.0, violations).sum(axis=1)
-    good = ~failed & (broken <= 0)
-    losses = np.where(failed, 0.0, -scores)
-    if len(losses) and np.abs(losses).max() > 1e150:
-        losses = losses * 1e-160  # far from where differences and squares overflow
-    worst, best = (losses[good].max(), losses[good].min()) if good.any() else (0.0, 0.0)
-    step = max(float(worst - best), abs(float(worst)) * 1e-6, 1e-6)
-    bad = np.flatnonzero(~good)
-    order = np.lexsort((broken[bad], failed[bad]))
-    ranks = np.empty(len(bad))
-    ranks[order] = np.arange(1, len(bad) + 1)
-    ranks[failed[bad]] = len(bad) + 1
-    losses[bad] = worst + step * ranks
-    return losses

@@ -90,6 +90,28 @@ class Known:
         found: Array = np.logical_and(~np.isnan(self.scores).any(axis=1), ~(self.violations > 0).any(axis=1))
         return found
 
+    def losses(self, places: Array) -> Array:
+        """Return numbers to minimise, of the first objective, for those of the n trials that are at `places`.
+
+        Failures are the worst, before them come trials that break a constraint, the more the worse, and both are above
+        all others. Numbers of 1e150 and more are scaled, so that differences and squares stay finite.
+        """
+        scores, violations = self.scores[places, 0], np.maximum(self.violations[places], 0.0)
+        failed = np.isnan(scores)
+        broken = np.where(np.isnan(violations), 0.0, violations).sum(axis=1)
+        good = ~failed & (broken <= 0)
+        losses = np.where(failed, 0.0, -scores)
+        if len(losses) and np.abs(losses).max() > 1e150:
+            losses = losses * 1e-160
+        worst, best = (losses[good].max(), losses[good].min()) if good.any() else (0.0, 0.0)
+        step = max(float(worst - best), abs(float(worst)) * 1e-6, 1e-6)
+        bad = np.flatnonzero(~good)
+        ranks = np.empty(len(bad))
+        ranks[np.lexsort((broken[bad], failed[bad]))] = np.arange(1, len(bad) + 1)
+        ranks[failed[bad]] = len(bad) + 1
+        losses[bad] = worst + step * ranks
+        return losses
+
     def has(self, number: int) -> bool:
         """Return whether a trial has begun."""
         return number in self._under_way or number in self._places
