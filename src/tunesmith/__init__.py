@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tunesmith import searchers as searchers
     from tunesmith.callbacks.csv import CSVLogger as CSVLogger
     from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
@@ -143,14 +144,17 @@ _HOMES = {
     "worker.trainable": ("Trainable",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_ROOMS = ("searchers",)  # packages that are public as they are
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - the names are those of the table above
+__all__ = ["__version__", *sorted([*_HOME, *_ROOMS])]  # noqa: PLE0604 - the names are those of the table above
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use."""
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f"tunesmith.{name}")
     module = _HOME.get(name)
     if module is None:
         from tunesmith.errors import nearest
