@@ -52,13 +52,14 @@ THIRD_PARTY = {
     "optuna": {"integrations.optuna"},
     "nevergrad": {"integrations.nevergrad"},
     "ax": {"integrations.ax"},
+    "ProcessOptimizer": {"integrations.process_optimizer"},
     "botorch": {"integrations.ax"},
     "cmaes": {"searchers.cmaes_models"},
     "scipy": {"schedulers.pb2_model", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
-    "torch": {"integrations.torch", "integrations.ax"},
+    "torch": {"integrations.torch"},
 }
 
 
