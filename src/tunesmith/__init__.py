@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tunesmith import searchers as searchers
     from tunesmith.callbacks.csv import CSVLogger as CSVLogger
     from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
+    from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
     from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
@@ -130,6 +133,8 @@ _HOMES = {
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
     "searchers.nsga2": ("NSGA2Search",),
+    "searchers.cmaes": ("CMAESSearch",),
+    "searchers.define_by_run": ("DefineByRunSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.variants": ("VariantSearcher",),
     "searchers.wrapping": ("ConcurrencyLimiter", "Repeater"),
@@ -145,14 +150,17 @@ _HOMES = {
     "worker.trainable": ("Trainable",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_ROOMS = ("searchers",)  # packages that are public as they are
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - the names are those of the table above
+__all__ = ["__version__", *sorted([*_HOME, *_ROOMS])]  # noqa: PLE0604 - the names are those of the table above
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use."""
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f"tunesmith.{name}")
     module = _HOME.get(name)
     if module is None:
         from tunesmith.errors import nearest

@@ -187,34 +187,38 @@ class ModelSearcher:
         initial = engine.initial(known) if self._n_initial is None else self._n_initial
         initial = max(0, initial - self._learnt)
         rng, memo = self._rng("suggest", number), None
+        memos: Sequence[Any] = ()
         rows = np.empty((0, self._encoding.dimensions))
         if number < len(self._first) + initial:
             rows = self._cover(number - len(self._first), initial)
         elif known.count > 1 or not initial:
             proposal = engine.propose(known, number, rng)
-            rows, memo = self._encoding.canonical(proposal.rows), proposal.memo
-        row = self._new(rows)
-        if row is None:
-            row = self._new(self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions))))
-        if row is None:
-            row = self._left(rng)
-        return row, memo
+            rows, memo, memos = self._encoding.canonical(proposal.rows), proposal.memo, proposal.memos
+        index = self._new(rows)
+        if index is not None:
+            return rows[index], memos[index] if memos else memo
+        rows = self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions)))
+        index = self._new(rows)
+        return self._left(rng) if index is None else rows[index], memo
 
     def _cover(self, index: int, count: int) -> Array:
         design = latin_hypercube(count, self._encoding.dimensions, self._rng("initial"))
         return self._encoding.draw(design[index : index + 1])
 
-    def _new(self, rows: Array) -> Array | None:
+    def _new(self, rows: Array) -> int | None:
+        """Return the index of the first row that has not been suggested; None if all have."""
         key = self._encoding.key
-        return next((row for row in rows if key(row) not in self._seen), None)
+        return next((i for i, row in enumerate(rows) if key(row) not in self._seen), None)
 
     def _left(self, rng: Generator) -> Array:
         """Return a configuration of a nearly exhausted space that has not been, or any one where it is too large."""
         encoding = self._encoding
         if encoding.size is not None and encoding.size <= _SMALL:
-            row = self._new(encoding.canonical(encoding.all_rows()))
-            if row is not None:
-                return row
+            rows = encoding.canonical(encoding.all_rows())
+            index = self._new(rows)
+            if index is not None:
+                left: Array = rows[index]
+                return left
         last: Array = encoding.draw(rng.random((1, encoding.dimensions)))[0]
         return last
 
@@ -229,6 +233,13 @@ class ModelSearcher:
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._known.begin(trial, row, memo)
+
+    def correct(self, trial: int, values: Mapping[str, Any]) -> None:
+        """Learn that a trial under way is made of other values than were suggested, or of a part of them."""
+        row = self._encoding.encode(values, partly=True)
+        assert row is not None
+        self._seen.add(self._encoding.key(row))
+        self._known.correct(trial, row)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
