@@ -15,6 +15,7 @@ import pytest
 import tunesmith as tune
 from tests.conftest import Run
 from tunesmith import events as e
+from tunesmith.clock import uptime
 from tunesmith.store.sqlite import EventStore
 
 
@@ -186,12 +187,23 @@ def test_with_population_based_training_a_longer_stop_lets_the_population_go_on(
     assert len(recorded(longer, e.Cloned)) > len(before)
 
 
-def test_what_a_time_budget_has_ended_goes_on_with_a_larger_one(run: Run) -> None:
+def test_what_a_time_budget_has_ended_goes_on_with_a_larger_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hurry(tune.Callback):
+        """Lets an hour pass with the first report."""
+
+        passed = 0.0
+
+        def on_events(self, events: Any) -> None:
+            if any(isinstance(event, e.Reported) for event in events):
+                self.passed = 3600.0
+
+    hurry = Hurry()
+    monkeypatch.setattr("tunesmith.assembly.uptime", lambda: uptime() + hurry.passed)
     arguments: dict[str, Any] = {"name": "e", "num_samples": 1, "checkpoint_at_end": True}
-    first = run(Steps, time_budget_s=0.3, **arguments)
+    first = run(Steps, time_budget_s=3600, callbacks=[hurry], **arguments)
     assert "time budget" in first.stop_reason
     (before,) = iterations(first)
-    longer = run(Steps, stop={"training_iteration": len(before) + 3}, time_budget_s=60, resume="extend", **arguments)
+    longer = run(Steps, stop={"training_iteration": len(before) + 3}, time_budget_s=7200, resume="extend", **arguments)
     assert iterations(longer) == [[*range(1, len(before) + 4)]]
     assert longer.stop_reason == ""
 
@@ -233,6 +245,42 @@ def test_failures_are_counted_anew(run: Run, tmp_path: Path) -> None:
     assert (again[0].status, again[0].failures) == ("ERROR", 2)
     assert again[0].error is not None
     assert len(recorded(again, e.Failed)) == 4
+
+
+def test_another_max_failures_holds_for_what_fails_from_then_on(run: Run, tmp_path: Path) -> None:
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=1.0)
+        if not (tmp_path / "mended").exists():
+            raise RuntimeError("not yet")
+
+    arguments: dict[str, Any] = {"name": "e", "retry_pause_s": 0, "executor": "inline"}
+    first = run(train, num_samples=1, **arguments)
+    assert [(t.status, t.failures) for t in first] == [("ERROR", 1)]
+    patient = run(train, num_samples=2, resume=True, max_failures=2, **arguments)
+    assert [(t.status, t.failures) for t in patient] == [("ERROR", 1), ("ERROR", 3)]  # what had ended stays
+    strict = run(train, num_samples=3, resume=True, **arguments)
+    assert [(t.status, t.failures) for t in strict] == [("ERROR", 1), ("ERROR", 3), ("ERROR", 1)]
+    assert [opened.policy.max_failures for opened in recorded(strict, e.SessionOpened)] == [0, 2, 0]
+    read_anew = tune.load(strict.path)  # each failure by the rule of its own session
+    assert [(t.status, t.failures) for t in read_anew] == [(t.status, t.failures) for t in strict]
+    (tmp_path / "mended").touch()
+    assert [t.status for t in run(train, num_samples=3, resume="errored", **arguments)] == ["TERMINATED"] * 3
+
+
+def test_a_trial_that_waits_for_its_next_try_has_as_many_as_the_session_that_resumes_it_says(run: Run) -> None:
+    class Leave(tune.Callback):
+        def on_events(self, events: Any) -> None:
+            if any(isinstance(event, e.Failed) for event in events):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=1.0)
+        raise RuntimeError("never")
+
+    first = run(train, name="e", retry_pause_s=1, max_failures=5, callbacks=[Leave()])
+    assert [(t.status, t.failures) for t in first] == [("PENDING", 1)]
+    resumed = run(train, name="e", retry_pause_s=0, max_failures=1, resume=True)
+    assert [(t.status, t.failures) for t in resumed] == [("ERROR", 2)]
 
 
 # -- changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,20 @@ def test_a_driver_that_was_killed_goes_on_from_the_checkpoints(tmp_path: Path) -
     assert restored["iterations_since_restore"] == 1
 
 
+def test_the_folder_of_a_driver_that_was_killed_goes_on_wherever_it_is_copied_to(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    process = start(here)
+    wait_for((here / "ready").exists)
+    process.kill()
+    process.communicate()
+    shutil.copytree(here, there)
+    shutil.rmtree(here)
+    assert (there / "run" / "experiment.db-tail").stat().st_size > 1000
+    check_complete(finish(there))
+    assert not here.exists()
+
+
 def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for((tmp_path / "ready").exists)
@@ -142,7 +157,7 @@ def test_a_terminal_that_is_closed_saves_what_runs_and_leaves_no_process(tmp_pat
 
 def test_without_a_terminal_from_the_start_a_hang_up_means_nothing(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = ["nohup", sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    command = ["nohup", sys.executable, str(tmp_path / "script.py"), str(tmp_path), "0", "0.5"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     wait_for((tmp_path / "ready").exists)
     process.send_signal(signal.SIGHUP)
