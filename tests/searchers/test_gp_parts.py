@@ -173,7 +173,7 @@ def test_branches_are_believed_to_be_less_alike_and_what_is_seldom_active_counts
     many = [{"k": i, **{f"x{i}{j}": tune.uniform(0, 1) for j in range(5)}} for i in range(4)]
     prior = Prior(Encoding(Space({"m": tune.choice(many), "z": tune.choice(["a", "b"])})))
     lengths = np.exp(prior.mean[:-2])
-    assert lengths[0] == 1.0
+    assert lengths[0] == pytest.approx(0.5)
     assert lengths[1:] == pytest.approx(np.full(21, 0.5 * np.sqrt(7)))  # two choices and five numbers of a branch
 
 
