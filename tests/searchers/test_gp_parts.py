@@ -19,7 +19,7 @@ from tunesmith.searchers.gp_ascent import Climb
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import VolumeGain, directions, is_undominated
+from tunesmith.searchers.gp_pareto import VolumeGain, directions, is_undominated, reference
 from tunesmith.searchers.gp_posterior import Posterior, Root
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, length
@@ -228,6 +228,13 @@ def test_the_volume_that_is_to_be_gained_is_larger_beyond_the_front() -> None:
     score = VolumeGain(both, front, generator(0)).score(at)
     assert score[1] > max(score[0], score[2]) + 1
     assert np.linalg.norm(directions(4, generator(0)), axis=1) == pytest.approx(np.ones(64))
+
+
+def test_volume_is_counted_from_below_the_front_and_the_median() -> None:
+    close = np.array([[1.0, 1.01], [1.01, 1.0], [0.0, 0.0], [0.1, 0.2], [0.3, 0.1]])
+    assert (reference(close) < np.median(close, axis=0)).all()
+    wide = np.array([[0.0, 2.0], [2.0, 0.0], [0.1, 0.1]])
+    assert reference(wide) == pytest.approx([-0.2, -0.2])
 
 
 # The search within the space

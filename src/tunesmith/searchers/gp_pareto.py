@@ -26,11 +26,12 @@ def is_undominated(values: Array) -> Array:
 
 
 def reference(values: Array) -> Array:
-    """Return a point, shape (objectives,), that is a tenth worse than the worst of the best compromises."""
-    front = values[is_undominated(values)]
-    worst = front.min(axis=0)
-    spread = front.max(axis=0) - worst
-    found: Array = worst - 0.1 * np.where(spread > 0, spread, values.std(axis=0) + 1e-9)
+    """Return a point, shape (objectives,), that is in each objective worse than all the best compromises, and the median.
+
+    Without the median, compromises that lie close together would leave no volume to be gained far from them.
+    """
+    worst = np.minimum(values[is_undominated(values)].min(axis=0), np.median(values, axis=0))
+    found: Array = worst - 0.1 * (np.ptp(values, axis=0) + 1e-9)
     return found
 
 
