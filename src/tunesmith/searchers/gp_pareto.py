@@ -26,7 +26,7 @@ def is_undominated(values: Array) -> Array:
 
 
 def reference(values: Array) -> Array:
-    """Return a point, shape (objectives,), that is in each objective worse than all the best compromises, and the median.
+    """Return a point, shape (objectives,), that is in each objective worse than the best compromises and the median.
 
     Without the median, compromises that lie close together would leave no volume to be gained far from them.
     """
