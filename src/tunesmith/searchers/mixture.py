@@ -1,0 +1,235 @@
+"""Densities over a search space that are sums of bumps, one around each of some configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunesmith.errors import MissingPackageError
+from tunesmith.searchers.arrays import Array, Generator, np
+from tunesmith.searchers.encoding import Encoding
+
+try:
+    from scipy.special import ndtr, ndtri
+except ImportError as error:
+    raise MissingPackageError('This searcher needs SciPy: pip install "tunesmith[search]".') from error
+
+COARSE = 32
+_LEAST = 1e-300  # of a mass, so that it has a logarithm
+_FAR = 5.0  # standard deviations, beyond which nothing lies
+_HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
+
+
+@dataclass
+class Widths:
+    """How wide bumps are."""
+
+    floor: float = 0.01
+    factor: float = 1.0
+    prior: float = 1.0
+    level_gap: bool = True
+
+
+class Layout:
+    """Which columns of an encoding are smooth, have steps, or have no order."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        columns = encoding.columns
+        self.smooth = np.array([j for j, c in enumerate(columns) if not (c.is_category or 0 < c.levels <= COARSE)], dtype=int)
+        self.steps = [Steps(j, encoding) for j, c in enumerate(columns) if not c.is_category and 0 < c.levels <= COARSE]
+        self.categories = np.array([j for j, c in enumerate(columns) if c.is_category], dtype=int)
+        self.options = np.array([columns[j].levels for j in self.categories], dtype=float)
+        self.is_conditional = encoding.is_conditional
+
+
+class Steps:
+    """A column with few values: where each has its share."""
+
+    def __init__(self, column: int, encoding: Encoding) -> None:
+        self.column = column
+        grid = encoding.columns[column].grid()
+        low, high = encoding.columns[column].bins(grid)
+        order = np.argsort(low)
+        self.middles: Array = grid[order]
+        self.edges: Array = np.append(low[order], 1.0)
+        self.log_shares: Array = np.log(np.maximum(np.diff(self.edges), _LEAST))
+
+    def levels(self, places: Array) -> Array:
+        """Return which of the values each place is."""
+        return np.clip(np.searchsorted(self.edges, places, side="right") - 1, 0, len(self.middles) - 1)
+
+
+class Mixture:
+    """A density: with `weights`, a bump around each of `rows`, and with `prior` the space's own distribution.
+
+    A bump is a product over the columns: of normal distributions cut off at 0 and 1, whose widths are the distances to
+    the neighbours, of their masses where there are steps, and of tables where there is no order. Where a row's variable
+    is not active, its bump is the space's own distribution; where a configuration's is not, nothing is counted.
+    """
+
+    def __init__(self, layout: Layout, rows: Array, weights: Array, prior: float, widths: Widths) -> None:
+        self.layout, self._widths = layout, widths
+        self._count = len(rows)
+        self._log_weights = np.log(np.append(weights, prior) / (weights.sum() + prior))
+        self._active = layout.encoding.active(rows).T if layout.is_conditional else None
+        columns = rows.T
+        self._build_smooth(columns)
+        self._ladders = [self._ladder(steps, columns[steps.column]) for steps in layout.steps]
+        self._build_categories(columns)
+
+    def _build_smooth(self, columns: Array) -> None:
+        smooth = self.layout.smooth
+        self._means = means = columns[smooth]
+        active = None if self._active is None else self._active[smooth]
+        self._scales = neighbour_gaps(means, active)
+        np.clip(self._scales * self._widths.factor, self._widths.floor, 1.0, out=self._scales)
+        inverse = 1.0 / self._scales
+        # A row for each square and each product, a column for each bump; the last one is the space's own distribution.
+        self._table = np.zeros((2 * len(smooth), self._count + 1))
+        self._constant = np.zeros((len(smooth), self._count + 1))
+        squares, products, constant = self._table[: len(smooth), :-1], self._table[len(smooth) :, :-1], self._constant[:, :-1]
+        np.multiply(inverse, inverse, out=products)
+        np.multiply(products, -0.5, out=squares)
+        np.multiply(products, means, out=products)
+        np.multiply(products, means, out=constant)
+        constant *= -0.5
+        constant -= np.log(self._scales * _masses(means, inverse)) + _HALF_LOG_TAU
+        if active is not None:
+            for part in (squares, products, constant):
+                part[~active] = 0.0
+
+    def _ladder(self, steps, places: Array):
+        """Return the values at which there are bumps, their widths, and for each bump at which of them it is."""
+        levels = steps.levels(places)
+        active = None if self._active is None else self._active[steps.column]
+        counts = np.bincount(levels if active is None else levels[active], minlength=len(steps.middles))
+        occupied = np.flatnonzero(counts)
+        position = np.cumsum(counts > 0) - 1
+        middles = steps.middles[occupied]
+        widths = neighbour_gaps(middles[None], None)[0]
+        if not self._widths.level_gap:
+            widths[counts[occupied] >= 3] = 0
+        index = position[levels]
+        if active is not None:
+            index[~active] = len(occupied)
+        return middles, np.clip(widths * self._widths.factor, self._widths.floor, 1.0), np.append(index, len(occupied))
+
+    def _build_categories(self, columns: Array) -> None:
+        categories, options = self.layout.categories, self.layout.options[:, None]
+        self._codes = np.append(columns[categories], np.full((len(categories), 1), -1.0), axis=1)
+        spread = self._widths.prior / max(self._count, 1)
+        total = 1.0 + options * spread
+        self._keep = 1.0 / total[:, 0]  # the chance that a bump keeps to its own option
+        self._miss = np.tile(np.log(spread / total), self._count + 1)
+        self._miss[:, -1] = -np.log(options[:, 0])
+        self._bonus = np.full_like(self._miss, np.log((1.0 + spread) / spread))
+        if self._active is not None:
+            active = self._active[categories]
+            self._miss[:, :-1] = np.where(active, self._miss[:, :-1], -np.log(options))
+            self._bonus[:, :-1][~active] = 0.0
+
+    def sample(self, count: int, rng: Generator) -> Array:
+        """Draw canonical configurations, shape (count, dimensions)."""
+        layout, encoding = self.layout, self.layout.encoding
+        edges = np.cumsum(np.exp(self._log_weights))[:-1]
+        which = np.searchsorted(edges, rng.random(count), side="right")
+        shares = rng.random((count, encoding.dimensions))
+        keeps = rng.random((count, len(layout.categories)))
+        found = shares.copy()
+        for j in layout.categories:
+            found[:, j] = encoding.columns[j].draw(shares[:, j])
+        bumps = np.flatnonzero(which < self._count)  # the others are of the space's own distribution
+        which = which[bumps]
+        active = None if self._active is None else self._active[:, which].T
+
+        def put(columns: Array, values: Array) -> None:
+            where = np.ix_(bumps, columns)
+            found[where] = values if active is None else np.where(active[:, columns], values, found[where])
+
+        put(layout.smooth, _truncated(self._means[:, which].T, self._scales[:, which].T, shares[np.ix_(bumps, layout.smooth)]))
+        for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
+            at = np.minimum(index[which], len(middles) - 1)
+            if len(middles):
+                put(np.array([steps.column]), _truncated(middles[at], widths[at], shares[bumps, steps.column])[:, None])
+        where = np.ix_(bumps, layout.categories)
+        put(layout.categories, np.where(keeps[bumps] < self._keep, self._codes[:, which].T, found[where]))
+        return encoding.canonical(found)
+
+    def log_density(self, rows: Array) -> Array:
+        """Return the logarithm of the density at canonical rows, shape (count,)."""
+        layout = self.layout
+        points = rows[:, layout.smooth]
+        if self._active is None:
+            parts = np.hstack([points * points, points]) @ self._table
+            parts += self._constant.sum(axis=0) + self._miss.sum(axis=0) + self._log_weights
+        else:
+            active = layout.encoding.active(rows)
+            smooth, category = active[:, layout.smooth], active[:, layout.categories]
+            points = np.where(smooth, points, 0.0)
+            parts = np.hstack([points * points, points]) @ self._table
+            parts += np.hstack([smooth, category]) @ np.vstack([self._constant, self._miss])
+            parts += self._log_weights
+        for column, codes, bonus in zip(layout.categories, self._codes, self._bonus, strict=True):
+            parts += (rows[:, column, None] == codes) * bonus
+        for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
+            masses = _log_masses(steps, steps.levels(rows[:, steps.column]), middles, widths)
+            if self._active is not None:
+                masses *= active[:, steps.column, None]
+            parts += np.take(masses, index, axis=1)
+        top = parts.max(axis=1)
+        parts -= top[:, None]
+        np.exp(parts, out=parts)
+        found: Array = np.log(parts.sum(axis=1)) + top
+        return found
+
+
+def _masses(means: Array, inverse: Array) -> Array:
+    """Return how much of each normal distribution lies between 0 and 1."""
+    found = np.ones_like(means)
+    near = np.flatnonzero(np.minimum(means, 1.0 - means) * inverse < _FAR)
+    mean, inverse = means.ravel()[near], inverse.ravel()[near]
+    found.ravel()[near] = ndtr((1.0 - mean) * inverse) - ndtr(-mean * inverse)
+    return found
+
+
+def _truncated(means: Array, widths: Array, shares: Array) -> Array:
+    """Return the values of normal distributions, cut off at 0 and 1, below which these shares of them lie."""
+    low, high = ndtr(-means / widths), ndtr((1.0 - means) / widths)
+    found: Array = ndtri(low + shares * (high - low)) * widths + means
+    return found
+
+
+def _log_masses(steps: Steps, levels: Array, middles: Array, widths: Array) -> Array:
+    """Return, for each of `levels`, the logarithm of each bump's mass there, and last that of the level's own share."""
+    few, back = np.unique(levels, return_inverse=True)
+    low, high = ((steps.edges[few + end, None] - middles) / widths for end in (0, 1))
+    masses = (ndtr(high) - ndtr(low)) / (ndtr((1.0 - middles) / widths) - ndtr(-middles / widths))
+    table = np.column_stack([np.log(np.maximum(masses, _LEAST)), steps.log_shares[few]])
+    found: Array = table[back]
+    return found
+
+
+def neighbour_gaps(columns: Array, active: Array | None) -> Array:
+    """Return the larger of the distances to the two neighbours in each row, 0 and 1 being ones for want of others.
+
+    Values that are not active are no neighbours.
+    """
+    many, count = columns.shape
+    if not columns.size:
+        return np.zeros(columns.shape)
+    if active is not None:
+        columns = np.where(active, columns, 1.0)
+    order = np.argsort(columns, axis=1)
+    order += np.arange(0, many * count, count)[:, None]
+    padded = np.empty((many, count + 2))
+    padded[:, 0], padded[:, -1] = 0.0, 1.0
+    padded[:, 1:-1] = columns.ravel()[order]
+    gaps = padded[:, 1:] - padded[:, :-1]
+    widest = np.maximum(gaps[:, :-1], gaps[:, 1:])
+    last = np.full(many, count) if active is None else active.sum(axis=1)
+    several = np.flatnonzero(last > 1)
+    widest[several, 0] = gaps[several, 1]
+    widest[several, last[several] - 1] = gaps[several, last[several] - 1]
+    found = np.empty(columns.shape)
+    found.ravel()[order] = widest
+    return found
