@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from tunesmith.errors import MissingPackageError
 from tunesmith.searchers.arrays import Array, Generator, np
@@ -13,30 +13,34 @@ try:
 except ImportError as error:
     raise MissingPackageError('This searcher needs SciPy: pip install "tunesmith[search]".') from error
 
+# A variable with at most so many values has its masses tabulated; with more it is as good as a continuous one.
 COARSE = 32
 _LEAST = 1e-300  # of a mass, so that it has a logarithm
 _FAR = 5.0  # standard deviations, beyond which nothing lies
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
-
-@dataclass
-class Widths:
-    """How wide bumps are."""
-
-    floor: float = 0.01
-    factor: float = 1.0
-    prior: float = 1.0
-    level_gap: bool = True
+# The values at which there are bumps, their widths, and for each bump at which of the values it is: past the last where
+# its variable is not active.
+Ladder: TypeAlias = tuple[Array, Array, Array]
 
 
 class Layout:
-    """Which columns of an encoding are smooth, have steps, or have no order."""
+    """Which columns of an encoding are smooth, which have few values in order, and which have no order.
+
+    Attributes:
+        smooth: the places of the columns that are, or are nearly.
+        steps: the columns with few values.
+        categories: the places of those that have no order.
+        options: how many options each of these has.
+    """
 
     def __init__(self, encoding: Encoding) -> None:
         self.encoding = encoding
         columns = encoding.columns
-        self.smooth = np.array([j for j, c in enumerate(columns) if not (c.is_category or 0 < c.levels <= COARSE)], dtype=int)
-        self.steps = [Steps(j, encoding) for j, c in enumerate(columns) if not c.is_category and 0 < c.levels <= COARSE]
+        ordered = [j for j, column in enumerate(columns) if not column.is_category]
+        coarse = {j for j in ordered if 0 < columns[j].levels <= COARSE}
+        self.smooth = np.array([j for j in ordered if j not in coarse], dtype=int)
+        self.steps = [Steps(j, encoding) for j in ordered if j in coarse]
         self.categories = np.array([j for j, c in enumerate(columns) if c.is_category], dtype=int)
         self.options = np.array([columns[j].levels for j in self.categories], dtype=float)
         self.is_conditional = encoding.is_conditional
@@ -56,81 +60,104 @@ class Steps:
 
     def levels(self, places: Array) -> Array:
         """Return which of the values each place is."""
-        return np.clip(np.searchsorted(self.edges, places, side="right") - 1, 0, len(self.middles) - 1)
+        found: Array = np.clip(np.searchsorted(self.edges, places, side="right") - 1, 0, len(self.middles) - 1)
+        return found
 
 
 class Mixture:
     """A density: with `weights`, a bump around each of `rows`, and with `prior` the space's own distribution.
 
-    A bump is a product over the columns: of normal distributions cut off at 0 and 1, whose widths are the distances to
-    the neighbours, of their masses where there are steps, and of tables where there is no order. Where a row's variable
-    is not active, its bump is the space's own distribution; where a configuration's is not, nothing is counted.
+    A bump is a product over the columns: of normal distributions cut off at 0 and 1, of their masses where there are
+    steps, and of tables where there is no order. Where a row's variable is not active, its bump is the space's own
+    distribution; where a configuration's is not, nothing is counted.
+
+    Args:
+        layout: of the space.
+        rows: canonical configurations, shape (n, dimensions).
+        weights: shape (n,), above 0.
+        prior: above 0, on the scale of the weights.
+        floor: the least width of a bump, as a share of a variable's range. It is as wide as the farther of its two
+            neighbours in the variable is away.
+        widths: by column, instead of these distances.
+        smoothing: by category, or for all, how much likelier an option is by its bump than any other, turned over.
+
+    Source: Bergstra, Bardenet, Bengio and Kegl, Algorithms for Hyper-Parameter Optimization, NeurIPS 2011; Falkner,
+    Klein and Hutter, BOHB, ICML 2018, for products within a sum.
     """
 
-    def __init__(self, layout: Layout, rows: Array, weights: Array, prior: float, widths: Widths) -> None:
-        self.layout, self._widths = layout, widths
-        self._count = len(rows)
+    def __init__(
+        self,
+        layout: Layout,
+        rows: Array,
+        weights: Array,
+        prior: float,
+        floor: float,
+        *,
+        widths: Array | None = None,
+        smoothing: float | Array | None = None,
+    ) -> None:
+        self._layout, self._count, self._floor, self._widths = layout, len(rows), floor, widths
         self._log_weights = np.log(np.append(weights, prior) / (weights.sum() + prior))
         self._active = layout.encoding.active(rows).T if layout.is_conditional else None
         columns = rows.T
         self._build_smooth(columns)
         self._ladders = [self._ladder(steps, columns[steps.column]) for steps in layout.steps]
-        self._build_categories(columns)
+        self._build_categories(columns, 1.0 / max(len(rows), 1) if smoothing is None else smoothing)
 
     def _build_smooth(self, columns: Array) -> None:
-        smooth = self.layout.smooth
+        smooth = self._layout.smooth
+        many = len(smooth)
         self._means = means = columns[smooth]
         active = None if self._active is None else self._active[smooth]
-        self._scales = neighbour_gaps(means, active)
-        np.clip(self._scales * self._widths.factor, self._widths.floor, 1.0, out=self._scales)
-        inverse = 1.0 / self._scales
+        self._scales = scales = self._wide(smooth, means, active)
+        inverse = 1.0 / scales
         # A row for each square and each product, a column for each bump; the last one is the space's own distribution.
-        self._table = np.zeros((2 * len(smooth), self._count + 1))
-        self._constant = np.zeros((len(smooth), self._count + 1))
-        squares, products, constant = self._table[: len(smooth), :-1], self._table[len(smooth) :, :-1], self._constant[:, :-1]
+        self._table = np.zeros((2 * many, self._count + 1))
+        self._constant = np.zeros((many, self._count + 1))
+        squares, products, constant = self._table[:many, :-1], self._table[many:, :-1], self._constant[:, :-1]
         np.multiply(inverse, inverse, out=products)
         np.multiply(products, -0.5, out=squares)
         np.multiply(products, means, out=products)
         np.multiply(products, means, out=constant)
         constant *= -0.5
-        constant -= np.log(self._scales * _masses(means, inverse)) + _HALF_LOG_TAU
+        constant -= np.log(scales * _masses(means, inverse)) + _HALF_LOG_TAU
         if active is not None:
             for part in (squares, products, constant):
                 part[~active] = 0.0
 
-    def _ladder(self, steps, places: Array):
-        """Return the values at which there are bumps, their widths, and for each bump at which of them it is."""
+    def _wide(self, where: Array, means: Array, active: Array | None) -> Array:
+        if self._widths is not None:
+            return np.broadcast_to(self._widths[where, None], means.shape)
+        return np.clip(neighbour_gaps(means, active), self._floor, 1.0)
+
+    def _ladder(self, steps: Steps, places: Array) -> Ladder:
         levels = steps.levels(places)
         active = None if self._active is None else self._active[steps.column]
-        counts = np.bincount(levels if active is None else levels[active], minlength=len(steps.middles))
-        occupied = np.flatnonzero(counts)
-        position = np.cumsum(counts > 0) - 1
-        middles = steps.middles[occupied]
-        widths = neighbour_gaps(middles[None], None)[0]
-        if not self._widths.level_gap:
-            widths[counts[occupied] >= 3] = 0
-        index = position[levels]
+        is_there = np.zeros(len(steps.middles), dtype=bool)
+        is_there[levels if active is None else levels[active]] = True
+        middles = steps.middles[is_there]
+        index = (np.cumsum(is_there) - 1)[levels]
         if active is not None:
-            index[~active] = len(occupied)
-        return middles, np.clip(widths * self._widths.factor, self._widths.floor, 1.0), np.append(index, len(occupied))
+            index[~active] = len(middles)
+        widths = self._wide(np.array([steps.column]), middles[None], None)[0]
+        return middles, widths, np.append(index, len(middles))
 
-    def _build_categories(self, columns: Array) -> None:
-        categories, options = self.layout.categories, self.layout.options[:, None]
+    def _build_categories(self, columns: Array, smoothing: float | Array) -> None:
+        categories, options = self._layout.categories, self._layout.options
+        smoothing = np.broadcast_to(smoothing, len(categories))
         self._codes = np.append(columns[categories], np.full((len(categories), 1), -1.0), axis=1)
-        spread = self._widths.prior / max(self._count, 1)
-        total = 1.0 + options * spread
-        self._keep = 1.0 / total[:, 0]  # the chance that a bump keeps to its own option
-        self._miss = np.tile(np.log(spread / total), self._count + 1)
-        self._miss[:, -1] = -np.log(options[:, 0])
-        self._bonus = np.full_like(self._miss, np.log((1.0 + spread) / spread))
+        self._keep = 1.0 / (1.0 + options * smoothing)  # the chance that a bump keeps to its own option
+        self._miss = np.tile(np.log(smoothing * self._keep)[:, None], self._count + 1)
+        self._miss[:, -1] = -np.log(options)
+        self._bonus = np.tile(np.log((1.0 + smoothing) / smoothing)[:, None], self._count + 1)
         if self._active is not None:
             active = self._active[categories]
-            self._miss[:, :-1] = np.where(active, self._miss[:, :-1], -np.log(options))
+            self._miss[:, :-1] = np.where(active, self._miss[:, :-1], -np.log(options)[:, None])
             self._bonus[:, :-1][~active] = 0.0
 
-    def sample(self, count: int, rng: Generator) -> Array:
-        """Draw canonical configurations, shape (count, dimensions)."""
-        layout, encoding = self.layout, self.layout.encoding
+    def sample(self, count: int, rng: Generator, *, crossed: int = 0, only=None) -> Array:
+        """Draw canonical configurations, shape (count, dimensions); the last `crossed` take each variable from a bump."""
+        layout, encoding = self._layout, self._layout.encoding
         edges = np.cumsum(np.exp(self._log_weights))[:-1]
         which = np.searchsorted(edges, rng.random(count), side="right")
         shares = rng.random((count, encoding.dimensions))
@@ -146,18 +173,48 @@ class Mixture:
             where = np.ix_(bumps, columns)
             found[where] = values if active is None else np.where(active[:, columns], values, found[where])
 
-        put(layout.smooth, _truncated(self._means[:, which].T, self._scales[:, which].T, shares[np.ix_(bumps, layout.smooth)]))
+        smooth = shares[np.ix_(bumps, layout.smooth)]
+        put(layout.smooth, _truncated(self._means[:, which].T, self._scales[:, which].T, smooth))
         for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
             at = np.minimum(index[which], len(middles) - 1)
             if len(middles):
                 put(np.array([steps.column]), _truncated(middles[at], widths[at], shares[bumps, steps.column])[:, None])
         where = np.ix_(bumps, layout.categories)
         put(layout.categories, np.where(keeps[bumps] < self._keep, self._codes[:, which].T, found[where]))
+        if crossed:
+            # canonical first so that inactive ones are known
+            mix = found[:].copy()
+            for j in (range(encoding.dimensions) if only is None else only):
+                mix[:, j] = found[rng.permutation(count), j]
+            found[count - crossed:] = mix[count - crossed:]
         return encoding.canonical(found)
+
+    def log_marginals(self, rows: Array) -> Array:
+        """Return the logarithms of the density of each variable alone, shape (count, dimensions); 0 if not active."""
+        layout = self._layout
+        found = np.zeros(rows.shape)
+        weights = np.exp(self._log_weights)
+        points = rows[:, layout.smooth, None]
+        many = len(layout.smooth)
+        parts = points * self._table[many:]
+        parts += points * points * self._table[:many]
+        parts += self._constant
+        np.exp(parts, out=parts)
+        found[:, layout.smooth] = np.log(parts @ weights)
+        for k, column in enumerate(layout.categories):
+            same = rows[:, column, None] == self._codes[k]
+            found[:, column] = np.log(np.exp(same * self._bonus[k] + self._miss[k]) @ weights)
+        for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
+            shares = np.bincount(index, weights=weights, minlength=len(middles) + 1)
+            masses = _log_masses(steps, steps.levels(rows[:, steps.column]), middles, widths)
+            found[:, steps.column] = np.log(np.exp(masses) @ shares)
+        if self._active is not None:
+            found[~layout.encoding.active(rows)] = 0.0
+        return found
 
     def log_density(self, rows: Array) -> Array:
         """Return the logarithm of the density at canonical rows, shape (count,)."""
-        layout = self.layout
+        layout = self._layout
         points = rows[:, layout.smooth]
         if self._active is None:
             parts = np.hstack([points * points, points]) @ self._table

@@ -12,7 +12,7 @@ from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal, usual_initial
 from tunesmith.searchers.known import Known
-from tunesmith.searchers.mixture import Layout, Mixture, Widths
+from tunesmith.searchers.mixture import Layout, Mixture
 from tunesmith.searchers.modelled import ModelSearcher
 from tunesmith.searchers.ranks import best_by_rank
 
@@ -35,6 +35,11 @@ class Settings:
     elites: float = 0.0
     initial: int = 0
     power: float = 0.0
+    crossed: float = 0.0
+    solo: float = 0.0
+    solo_cat: float = 0.0
+    cross_cat: float = 0.0
+    cap: float = 1e9
 
 
 class TPESearch(ModelSearcher):
@@ -45,7 +50,7 @@ class TPESearch(ModelSearcher):
 class TPEEngine:
     name = "tpe"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings=Settings()) -> None:
         self._settings = settings
         self._layout: Layout | None = None
 
@@ -85,7 +90,7 @@ class TPEEngine:
         if s.elites and self._layout.is_conditional and len(extra):
             rows_b = np.concatenate([rows_b, known.rows[extra]])
             weights = np.concatenate([weights, ew * weights.mean()])
-        good = Mixture(self._layout, rows_b, weights, prior, self.widths(len(rows_b), s.factor, n))
+        good = Mixture(self._layout, rows_b, weights, prior, self.widths(len(rows_b), s.factor, n), smoothing=self.smoothing(len(rows_b)))
         if len(above) > s.kept:
             half = s.kept // 2
             old = np.unique(rng.integers(0, len(above) - half, half))
@@ -100,9 +105,14 @@ class TPEEngine:
             w = min(1.0, s.liars * max(len(above), 1) / ((1 - s.liars) * p)) if s.liars < 1 else 1.0
             rows_a = np.concatenate([rows_a, pending])
             wa = np.concatenate([wa, np.full(p, w)])
-        bad = Mixture(self._layout, rows_a, wa, s.prior, self.widths(len(rows_a), s.factor_above, n))
-        rows = good.sample(s.candidates, rng)
+        bad = Mixture(self._layout, rows_a, wa, s.prior, self.widths(len(rows_a), s.factor_above, n), smoothing=self.smoothing(len(rows_a)))
+        rows = good.sample(s.candidates, rng, crossed=int(s.crossed * s.candidates), only=[j for j, c in enumerate(known.encoding.columns) if c.is_category] if s.cross_cat else None)
         gain = good.log_density(rows) - bad.log_density(rows)
+        if s.solo_cat:
+            cats = [j for j, c in enumerate(known.encoding.columns) if c.is_category]
+            gain = gain + s.solo_cat * (good.log_marginals(rows) - bad.log_marginals(rows))[:, cats].sum(axis=1)
+        if s.solo:
+            gain = (1 - s.solo) * gain + s.solo * (good.log_marginals(rows) - bad.log_marginals(rows)).sum(axis=1)
         return Proposal(rows[np.argsort(-gain, kind="stable")])
 
     def elites(self, known, below, s):
@@ -137,7 +147,10 @@ class TPEEngine:
             floor = max(0.1 * max(count, 1) ** (-1 / (d + 4)), 0.01)
         else:
             floor = float(s.floor)
-        return Widths(floor, factor, s.cat_prior, s.level_gap)
+        return floor
+
+    def smoothing(self, count):
+        return np.minimum(self._settings.cat_prior / max(count, 1), self._settings.cap / self._layout.options)
 
 
 def split(known: Known, share: float, most: int) -> tuple[Array, Array]:
