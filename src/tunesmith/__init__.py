@@ -70,7 +70,11 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
+    from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
+    from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
+    from tunesmith.searchers.tpe import TPESearch as TPESearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
@@ -125,7 +129,11 @@ _HOMES = {
         "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
+    "searchers.bohb": ("BOHBSearch",),
+    "searchers.hyper_tune": ("HyperTuneSearch",),
+    "searchers.priorband": ("PriorBandSearch",),
     "searchers.sobol": ("SobolSearch",),
+    "searchers.tpe": ("TPESearch",),
     "searchers.variants": ("VariantSearcher",),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (

@@ -31,9 +31,11 @@ class Column:
     """
 
     is_category = False
-    levels: Any = 0
+    levels: int = 0
     neutral = 0.5
-    numbers: tuple[str, ...] = ()  # the attributes that `snap` computes with: those of columns that are alike may be arrays
+    numbers: tuple[
+        str, ...
+    ] = ()  # the attributes that `snap` computes with: those of columns that are alike may be arrays
 
     def __init__(self, path: str, parent: int | None, code: int) -> None:
         self.path, self.parent, self.code = path, parent, code
@@ -43,9 +45,9 @@ class Column:
         """Whether a model should know that there are steps, or no order."""
         return self.is_category or 0 < self.levels <= FINE
 
-    def kind(self) -> Hashable:
+    def kind(self) -> tuple[Hashable, ...]:
         """Return what is equal for columns that are snapped by the same formula."""
-        return type(self)
+        return (type(self).__name__,)
 
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return where the variable's value lies; None if it has none in `values`, or one outside."""
@@ -98,9 +100,9 @@ class Line(Column):
         else:
             self._low, self._span = low - half, high - low + 2 * half
 
-    def kind(self) -> Hashable:
+    def kind(self) -> tuple[Hashable, ...]:
         """Return what is equal for columns that are snapped by the same formula."""
-        return type(self), self._step is None, self._log
+        return (type(self).__name__, self._step is None, self._log)
 
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return the share of the value; None if it is missing or outside."""
@@ -156,9 +158,9 @@ class Bell(Column):
         super().__init__(path, parent, code)
         self._domain, self._curve = domain, NormalDist(domain.mean, domain.sd)
 
-    def kind(self) -> Hashable:
+    def kind(self) -> tuple[Hashable, ...]:
         """Return what is equal for columns that are snapped by the same formula."""
-        return type(self) if self._domain.q is None else self
+        return (type(self).__name__, None if self._domain.q is None else self.path)
 
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return the share that lies below the value; None if it is missing or no number."""

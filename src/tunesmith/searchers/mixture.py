@@ -16,6 +16,7 @@ except ImportError as error:
 # A variable with at most so many values has its masses tabulated; with more it is as good as a continuous one.
 COARSE = 32
 _LEAST = 1e-300  # of a mass, so that it has a logarithm
+_NOTHING = -100.0  # what is exp() of less takes the CPU much longer, and is nothing as well
 _FAR = 5.0  # standard deviations, beyond which nothing lies
 _HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
@@ -32,6 +33,8 @@ class Layout:
         steps: the columns with few values.
         categories: the places of those that have no order.
         options: how many options each of these has.
+        listed: the options of those that have few, a row each: the place of the category among them, and the code.
+        long: the places among the categories of those that have many.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -43,6 +46,11 @@ class Layout:
         self.steps = [Steps(j, encoding) for j in ordered if j in coarse]
         self.categories = np.array([j for j, c in enumerate(columns) if c.is_category], dtype=int)
         self.options = np.array([columns[j].levels for j in self.categories], dtype=float)
+        short = np.flatnonzero(self.options <= COARSE)
+        self.long = np.flatnonzero(self.options > COARSE)
+        self.listed = np.array([(k, code) for k in short for code in range(int(self.options[k]))], dtype=int).reshape(
+            -1, 2
+        )
         self.is_conditional = encoding.is_conditional
 
 
@@ -52,7 +60,7 @@ class Steps:
     def __init__(self, column: int, encoding: Encoding) -> None:
         self.column = column
         grid = encoding.columns[column].grid()
-        low, high = encoding.columns[column].bins(grid)
+        low, _ = encoding.columns[column].bins(grid)
         order = np.argsort(low)
         self.middles: Array = grid[order]
         self.edges: Array = np.append(low[order], 1.0)
@@ -111,10 +119,11 @@ class Mixture:
         active = None if self._active is None else self._active[smooth]
         self._scales = scales = self._wide(smooth, means, active)
         inverse = 1.0 / scales
-        # A row for each square and each product, a column for each bump; the last one is the space's own distribution.
-        self._table = np.zeros((2 * many, self._count + 1))
+        # A column for each bump, of which the last one is the space's own distribution; a row for each square and each
+        # product, and, put in later, for each option.
+        self._table = np.zeros((2 * many + len(self._layout.listed), self._count + 1))
         self._constant = np.zeros((many, self._count + 1))
-        squares, products, constant = self._table[:many, :-1], self._table[many:, :-1], self._constant[:, :-1]
+        squares, products, constant = self._table[:many, :-1], self._table[many : 2 * many, :-1], self._constant[:, :-1]
         np.multiply(inverse, inverse, out=products)
         np.multiply(products, -0.5, out=squares)
         np.multiply(products, means, out=products)
@@ -154,9 +163,15 @@ class Mixture:
             active = self._active[categories]
             self._miss[:, :-1] = np.where(active, self._miss[:, :-1], -np.log(options)[:, None])
             self._bonus[:, :-1][~active] = 0.0
+        which, codes = self._layout.listed.T
+        is_there = self._codes[which] == codes[:, None]
+        np.multiply(is_there, self._bonus[which], out=self._table[2 * len(self._layout.smooth) :])
 
-    def sample(self, count: int, rng: Generator, *, crossed: int = 0, only=None) -> Array:
-        """Draw canonical configurations, shape (count, dimensions); the last `crossed` take each variable from a bump."""
+    def sample(self, count: int, rng: Generator, *, crossed: int = 0) -> Array:
+        """Draw canonical configurations, shape (count, dimensions).
+
+        The last `crossed` of them take each variable from any of the others.
+        """
         layout, encoding = self._layout, self._layout.encoding
         edges = np.cumsum(np.exp(self._log_weights))[:-1]
         which = np.searchsorted(edges, rng.random(count), side="right")
@@ -182,11 +197,8 @@ class Mixture:
         where = np.ix_(bumps, layout.categories)
         put(layout.categories, np.where(keeps[bumps] < self._keep, self._codes[:, which].T, found[where]))
         if crossed:
-            # canonical first so that inactive ones are known
-            mix = found[:].copy()
-            for j in (range(encoding.dimensions) if only is None else only):
-                mix[:, j] = found[rng.permutation(count), j]
-            found[count - crossed:] = mix[count - crossed:]
+            mixed = [found[rng.permutation(count)[:crossed], j] for j in range(encoding.dimensions)]
+            found[-crossed:] = np.column_stack(mixed)
         return encoding.canonical(found)
 
     def log_marginals(self, rows: Array) -> Array:
@@ -196,14 +208,16 @@ class Mixture:
         weights = np.exp(self._log_weights)
         points = rows[:, layout.smooth, None]
         many = len(layout.smooth)
-        parts = points * self._table[many:]
+        parts = points * self._table[many : 2 * many]
         parts += points * points * self._table[:many]
         parts += self._constant
+        np.maximum(parts, _NOTHING, out=parts)
         np.exp(parts, out=parts)
         found[:, layout.smooth] = np.log(parts @ weights)
         for k, column in enumerate(layout.categories):
-            same = rows[:, column, None] == self._codes[k]
-            found[:, column] = np.log(np.exp(same * self._bonus[k] + self._miss[k]) @ weights)
+            miss = np.exp(self._miss[k]) * weights
+            more = miss * np.expm1(self._bonus[k])
+            found[:, column] = np.log(miss.sum() + (rows[:, column, None] == self._codes[k]) @ more)
         for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
             shares = np.bincount(index, weights=weights, minlength=len(middles) + 1)
             masses = _log_masses(steps, steps.levels(rows[:, steps.column]), middles, widths)
@@ -216,18 +230,20 @@ class Mixture:
         """Return the logarithm of the density at canonical rows, shape (count,)."""
         layout = self._layout
         points = rows[:, layout.smooth]
+        which, codes = layout.listed.T
+        is_listed = rows[:, layout.categories[which]] == codes  # a column for each option, which meets its bumps below
         if self._active is None:
-            parts = np.hstack([points * points, points]) @ self._table
+            parts = np.hstack([points * points, points, is_listed]) @ self._table
             parts += self._constant.sum(axis=0) + self._miss.sum(axis=0) + self._log_weights
         else:
             active = layout.encoding.active(rows)
             smooth, category = active[:, layout.smooth], active[:, layout.categories]
             points = np.where(smooth, points, 0.0)
-            parts = np.hstack([points * points, points]) @ self._table
+            parts = np.hstack([points * points, points, is_listed]) @ self._table
             parts += np.hstack([smooth, category]) @ np.vstack([self._constant, self._miss])
             parts += self._log_weights
-        for column, codes, bonus in zip(layout.categories, self._codes, self._bonus, strict=True):
-            parts += (rows[:, column, None] == codes) * bonus
+        for k in layout.long:
+            parts += (rows[:, layout.categories[k], None] == self._codes[k]) * self._bonus[k]
         for steps, (middles, widths, index) in zip(layout.steps, self._ladders, strict=True):
             masses = _log_masses(steps, steps.levels(rows[:, steps.column]), middles, widths)
             if self._active is not None:
@@ -235,6 +251,7 @@ class Mixture:
             parts += np.take(masses, index, axis=1)
         top = parts.max(axis=1)
         parts -= top[:, None]
+        np.maximum(parts, _NOTHING, out=parts)
         np.exp(parts, out=parts)
         found: Array = np.log(parts.sum(axis=1)) + top
         return found
@@ -242,7 +259,7 @@ class Mixture:
 
 def _masses(means: Array, inverse: Array) -> Array:
     """Return how much of each normal distribution lies between 0 and 1."""
-    found = np.ones_like(means)
+    found: Array = np.ones_like(means)
     near = np.flatnonzero(np.minimum(means, 1.0 - means) * inverse < _FAR)
     mean, inverse = means.ravel()[near], inverse.ravel()[near]
     found.ravel()[near] = ndtr((1.0 - mean) * inverse) - ndtr(-mean * inverse)

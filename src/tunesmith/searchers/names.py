@@ -12,6 +12,9 @@ _HOMES = {
     "random": "variants.VariantSearcher",
     "grid": "variants.VariantSearcher",
     "sobol": "sobol.SobolSearch",
+    "tpe": "tpe.TPESearch",
+    "bohb": "bohb.BOHBSearch",
+    "hyper-tune": "hyper_tune.HyperTuneSearch",
 }
 NAMES = tuple(_HOMES)
 

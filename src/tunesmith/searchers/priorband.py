@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.errors import ArgumentError, nearest
@@ -105,9 +105,7 @@ class PriorBandEngine:
         row = encoding.encode(values, partly=True)
         assert row is not None
         is_given = [column.place(values) is not None for column in encoding.columns]
-        every = [
-            widths.get(path, self._usual) if given else _EVEN for path, given in zip(paths, is_given, strict=True)
-        ]
+        every = [widths.get(path, self._usual) if given else _EVEN for path, given in zip(paths, is_given, strict=True)]
         self._belief = _around(layout, row, np.array(every))
 
     def initial(self, known: Known) -> int:
