@@ -238,6 +238,7 @@ class Category(Column):
                 distinct.append(index)
             self._codes.append(known[name])
         self._known, self._distinct, self._options, self._by_index = known, distinct, options, by_index
+        self._drawn: Array = np.array(self._codes, dtype=float)
         self.levels = len(distinct)
         self.neutral = float(self.levels)
 
@@ -272,7 +273,7 @@ class Category(Column):
     def draw(self, shares: Array) -> Array:
         """Return the options' codes; those that stand several times in the list are as much more likely."""
         indices = np.clip(np.floor(shares * len(self._codes)), 0, len(self._codes) - 1).astype(int)
-        codes: Array = np.asarray(self._codes, dtype=float)[indices]
+        codes: Array = self._drawn[indices]
         return codes
 
 

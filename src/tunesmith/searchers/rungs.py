@@ -77,6 +77,7 @@ class Rungs:
             return
         if reached > upcoming:
             self._level(upcoming).withdraw(trial)
+        if not self._level(reached).has(trial):
             self._level(reached).begin(trial, self._rows[trial], None)
         self._level(reached).end(trial, metrics, failed=False)
         self._next[trial] = reached + 1
