@@ -43,7 +43,7 @@ THIRD_PARTY = {
     "pandas": {"results"},
     "numpy": {"schedulers.pb2_model", "searchers.arrays", "integrations.keras", "compat.ray.markers"},
     "hyperopt": {"integrations.hyperopt"},
-    "scipy": {"schedulers.pb2_model", "searchers.sobol"},
+    "scipy": {"schedulers.pb2_model", "searchers.mixture", "searchers.rung_weights", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
 from tunesmith.errors import ArgumentError, nearest
@@ -14,19 +15,29 @@ from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher
 from tunesmith.searchers.rung_weights import LEAST, rung_weights
 from tunesmith.searchers.rungs import Rungs
-from tunesmith.searchers.tpe import TPEEngine
 from tunesmith.streams import stream
 
-_MODELS: dict[str, Callable[[], Engine]] = {"tpe": TPEEngine}
+_RANDOM = 0.2  # of the suggestions, in case that low rungs mislead
+_MODELS = {"tpe": "tpe.TPEEngine"}  # where each is; imported on use
+
+
+def _maker(model: str) -> Callable[[], Engine]:
+    if model not in _MODELS:
+        raise ArgumentError(
+            f"model must be one of {', '.join(map(repr, _MODELS))}, got {model!r}.{nearest(str(model), _MODELS)}"
+        )
+    module, name = _MODELS[model].split(".")
+    found: Callable[[], Engine] = getattr(import_module(f"tunesmith.searchers.{module}"), name)
+    return found
 
 
 class HyperTuneSearch(ModelSearcher):
     """Search with a model for each rung, below a scheduler that ends bad trials early; needs SciPy.
 
     Low rungs have many results that may mislead, high ones few that do not. Each suggestion is made by the model of one
-    rung, drawn with the chance that this rung foretells the order at the highest one best. The rungs are those of the
-    scheduler if it is given the same `time_attr`, `grace_period` and `reduction_factor`; others do no harm as long as
-    trials report that often.
+    rung, drawn with the chance that this rung foretells the order at the highest one best; one in five is random, in
+    case that all low rungs mislead. The rungs are those of the scheduler if it is given the same `time_attr`,
+    `grace_period` and `reduction_factor`; others do no harm as long as trials report that often.
 
     Args:
         space: for bare use, without a run.
@@ -66,13 +77,9 @@ class HyperTuneSearch(ModelSearcher):
         n_initial_points: int | None = None,
         seed: int = 0,
     ) -> None:
-        if model not in _MODELS:
-            raise ArgumentError(
-                f"model must be one of {', '.join(map(repr, _MODELS))}, got {model!r}.{nearest(str(model), _MODELS)}"
-            )
         rungs = Rungs(time_attr, grace_period, reduction_factor)
         super().__init__(
-            HyperTuneEngine(rungs, _MODELS[model]), space, metric, mode, points_to_evaluate=points_to_evaluate,
+            HyperTuneEngine(rungs, _maker(model)), space, metric, mode, points_to_evaluate=points_to_evaluate,
             n_initial_points=n_initial_points, rungs=rungs, seed=seed,
         )  # fmt: skip
 
@@ -103,10 +110,10 @@ class HyperTuneEngine:
         return usual_initial(known)
 
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
-        """Propose by the rung that is drawn; nothing, for a random suggestion, until there is one to go by."""
+        """Propose by the rung that is drawn; nothing, for a random suggestion, once in five times."""
         weights = self._current_weights(known)
-        if not weights:
-            return Proposal(np.empty((0, known.encoding.dimensions)), why="nothing to go by yet")
+        if not weights or rng.random() < _RANDOM:
+            return Proposal(np.empty((0, known.encoding.dimensions)), why="at random")
         level = int(rng.choice(list(weights), p=list(weights.values())))
         here = self._rungs.levels[level]
         memos = known.memo or {}
