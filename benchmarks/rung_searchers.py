@@ -5,9 +5,9 @@
 
 A run lasts as long as 8 times the median configuration takes to be trained in full. The incumbent is the configuration
 with the best value that was observed, at whatever fidelity, and is scored by what it gives when it is fully trained,
-without noise. Regret is averaged over the logarithm of time, from when a tenth of it is over: before that no trial is
-trained in full. Regret is 0 at the best that there is (LCBench: that is in a table of 20,000 random configurations) and 1
-at the median configuration. LCBench comes from github.com/slds-lmu/yahpo_data and needs onnxruntime.
+without noise. Regret is 0 at the best that there is (LCBench: that is in a table of random configurations) and 1 at the
+median configuration; it is averaged over the logarithm of time, from when a tenth of the time is over, as no trial has
+been trained in full before. LCBench comes from github.com/slds-lmu/yahpo_data and needs onnxruntime.
 """
 
 from __future__ import annotations

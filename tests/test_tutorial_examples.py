@@ -97,6 +97,18 @@ def test_mnist_is_read_where_its_files_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_hyperopt_begins_with_the_points_that_it_was_given_and_finds_better_ones(tmp_path: Path) -> None:
+    pytest.importorskip("hyperopt")
+    said = run(tmp_path, "hyperopt_search.py")
+    assert re.search(r"Trials: +100 done", said)
+    found = re.findall(r"^trial +(\d+): +(-?[\d.]+) at height (-?[\d.]+), width ([\d.]+)$", said, re.MULTILINE)
+    assert found[:2] == [("0", "143.000", "2.000", "4.000"), ("1", "142.000", "2.000", "1.000")]
+    assert int(found[-1][0]) >= 20  # the best one was no random one
+    assert float(found[-1][1]) < 9
+    assert re.search(r"^trials 80 to 99: +\d+ within 10 of height 14, +\d+ steps$", said, re.MULTILINE)
+
+
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["mnist_keras.py", "mnist_pytorch.py", "mnist_pytorch_trainable.py"])
 def test_networks_are_tuned(tmp_path: Path, name: str) -> None:

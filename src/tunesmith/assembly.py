@@ -263,7 +263,7 @@ def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
         console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
-    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) else []
+    policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) and base.log_config else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
 
 
@@ -350,6 +350,7 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
         threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
+        seed=created.seed,
     )
     total = plan.executor.open(job, plan.reuse_workers)
     stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run

@@ -67,7 +67,8 @@ class Start(WorkerCommand, frozen=True):
 
     `folder` is the trial's folder, relative to the experiment's. `iteration` and `time_total_s` are what the trial
     has behind it when it goes on from `checkpoint`. With `parked` the worker of the incarnation before is in memory
-    and takes this one over; where it is gone, the answer is a Lost.
+    and takes this one over; where it is gone, the answer is a Lost. `attempt` counts the failures since the trial got
+    further than ever before.
     """
 
     trial_id: str
@@ -79,6 +80,7 @@ class Start(WorkerCommand, frozen=True):
     iteration: int = 0
     time_total_s: float = 0.0
     parked: bool = False
+    attempt: int = 0
 
 
 class Continue(WorkerCommand, frozen=True):

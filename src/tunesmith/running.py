@@ -131,7 +131,8 @@ def run(
         trial_name_creator: a function of a `TrialInfo` that returns the trial's name.
         trial_dirname_creator: a function of a `TrialInfo` that returns the name of the trial's folder, another one
             for each trial.
-        seed: makes the suggestions the same in every run, in whatever order trials end; drawn by default.
+        seed: makes the suggestions the same in every run, in whatever order trials end, and the random numbers that
+            trials draw from the global generators; drawn by default.
         verbose: 0 prints nothing, 1 a live table and a summary, 2 also a line for what becomes of each trial.
         unknown: refused, with the nearest right name.
 

@@ -19,4 +19,14 @@ def stream(seed: int, *path: str | int) -> Random:
     >>> stream(7, "suggest", 17).random() == stream(7, "suggest", 18).random()
     False
     """
-    return Random(repr((seed, *path)))
+    return Random(label(seed, *path))
+
+
+def label(seed: int, *path: str | int) -> str:
+    """Return what the generator of a stream is seeded with, for one that is there already.
+
+    >>> from random import Random
+    >>> Random(label(7, "suggest", 17)).random() == stream(7, "suggest", 17).random()
+    True
+    """
+    return repr((seed, *path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,32 @@ class TestTensorBoard:
         assert [*(tmp_path / "f2").glob("*tfevents*")] == [whole]
         (new,) = (tmp_path / "f1").glob("*tfevents*")
         assert new.name > file.name  # so that a TensorBoard that is running takes it up
+
+    def test_records_are_what_its_own_writer_makes(self, tmp_path: Path) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.plugins.hparams import metadata
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        story = Story(tmp_path, TensorBoardLogger(flush_s=0))
+        story.begin(0)
+        story.report(0, *range(300))
+        story.complete(0)
+        (file,) = (tmp_path / "f0").glob("*tfevents*")
+        content = file.read_bytes()
+        events, at = [], 0
+        while at < len(content):
+            length = int.from_bytes(content[at : at + 8], "little")
+            events.append(Event.FromString(content[at + 12 : at + 12 + length]))
+            at += length + 16
+        written = BytesIO()
+        for event in events:
+            RecordWriter(written).write(event.SerializeToString())
+        assert content == written.getvalue()
+        ((start,),) = [event.summary.value for event in events if "start" in str(event.summary)]
+        assert start.tensor == metadata.NULL_TENSOR
+        data = metadata.parse_session_start_info_plugin_data(start.metadata.plugin_data.content)
+        assert (start.tag, data.group_name) == (metadata.SESSION_START_INFO_TAG, "id0")
+        assert start.metadata.plugin_data.plugin_name == metadata.PLUGIN_NAME
 
     def test_files_that_are_the_users_own_stay(self, tmp_path: Path) -> None:
         own = tmp_path / "f0" / "events.out.tfevents.123.host"

@@ -40,7 +40,8 @@ def test_states_are_in_the_order_of_the_alphabet_and_counted_in_that_of_their_co
 
 @pytest.mark.parametrize(("verbose", "statuses", "results"), [(0, 0, 0), (1, 3, 0), (2, 3, 1)])
 def test_verbose_says_what_is_printed(tmp_path: Path, verbose: int, statuses: int, results: int) -> None:
-    played = act(tmp_path, f"run(Count, stop={{'training_iteration': 1}}, verbose={verbose})")
+    body = "import tunesmith.compat.ray.console as console\nconsole._STATUS_EVERY_S = 3600\n"  # however slow it is here
+    played = act(tmp_path, body + f"run(Count, stop={{'training_iteration': 1}}, verbose={verbose})")
     assert played.out.count("== Status ==\n") == statuses
     assert played.out.count("Result for Count_0:\n") == results
 
@@ -99,6 +100,7 @@ run(train)
         ({"f": 5e-05, "g": 1e16, "h": 0.1}, "f: 5.0e-05\ng: 1.0e+16\nh: 0.1\n"),
         ({"n": float("nan"), "i": float("-inf"), "t": True}, "i: -.inf\nn: .nan\nt: true\n"),
         ({"date": "2019-04-21_16-54-53", "s": "yes", "e": ""}, "date: 2019-04-21_16-54-53\ne: ''\ns: 'yes'\n"),
+        ({"a": "192.168.4.102", "b": "1.5", "c": "1e5", "d": "12"}, "a: 192.168.4.102\nb: '1.5'\nc: 1e5\nd: '12'\n"),
         ({"q": "it's: here", "l": [{"a": 1, "b": 2}]}, "l:\n- a: 1\n  b: 2\nq: 'it''s: here'\n"),
     ],
 )

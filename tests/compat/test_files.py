@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.compat.stage import HEAD, act, play
 
@@ -162,3 +166,58 @@ def test_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
 tell(sorted(d for d in os.listdir(t.logdir) if d.startswith("checkpoint_0")))
 """
     assert act(tmp_path, body).told == ["checkpoint_000004", "checkpoint_000005"]
+
+
+@pytest.mark.heavy
+def test_tensorboard_finds_the_curves_of_2019_and_the_table_of_hparams(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    played = act(
+        tmp_path,
+        """
+class Steps(Count):
+    def _train(self):
+        return {**super()._train(), "timesteps_this_iter": 5, "info": {"deep": self.x}, "note": "text"}
+
+run(Steps, name="x", stop={"training_iteration": 3}, config={"w": grid_search([1, 2])}, verbose=0)
+""",
+    )
+    assert "TFLogger" not in played.err
+    code = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+read = EventAccumulator(sys.argv[1]).Reload()
+start = read.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+end = read.summary_metadata[metadata.SESSION_END_INFO_TAG].plugin_data.content
+print(json.dumps([
+    {tag: [[p.step, p.value] for p in read.Scalars(tag)] for tag in read.Tags()["scalars"]},
+    {n: v.number_value for n, v in metadata.parse_session_start_info_plugin_data(start).hparams.items()},
+    metadata.parse_session_end_info_plugin_data(end).status,
+]))
+"""
+    for weight, folder in enumerate(played.folders("x"), 1):
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+        curves, hparams, status = json.loads(done.stdout)
+        assert sorted(curves) == [
+            f"ray/tune/{name}"
+            for name in (
+                "episode_reward_mean", "info/deep", "iterations_since_restore", "time_since_restore",
+                "time_this_iter_s", "timesteps_since_restore", "timesteps_this_iter", "timesteps_total",
+                "training_iteration",
+            )
+        ]  # fmt: skip
+        assert curves["ray/tune/episode_reward_mean"] == [[5, weight], [10, 2 * weight], [15, 3 * weight]]
+        assert curves["ray/tune/training_iteration"] == [[5, 1], [10, 2], [15, 3]]
+        assert hparams == {"w": weight}
+        assert status == 1  # success
+
+
+def test_what_is_resumed_may_have_changed_as_in_2019(tmp_path: Path) -> None:
+    body = """
+from ray.tune.schedulers import AsyncHyperBandScheduler
+run(Count, name="x", config={"w": grid_search([1, 2])}, stop={"training_iteration": 2}, verbose=0,
+    scheduler=AsyncHyperBandScheduler())
+trials = run(climb, name="x", config={"w": grid_search([1, 2])}, resume=True, verbose=0)
+tell([[str(t), t.status, t.last_result["training_iteration"]] for t in trials])
+"""
+    assert [each[1:] for each in act(tmp_path, body).told] == [["TERMINATED", 2]] * 2

@@ -164,3 +164,28 @@ def test_dicts_are_merged_and_flattened() -> None:
     assert flatten_dict({"a": {"b": {"c": 1}}, "d": 2}) == {"a:b:c": 1, "d": 2}
     with pytest.raises(KeyError, match="Unknown config parameter `z`"):
         deep_update({"a": 1}, {"z": 1}, False, [])
+
+
+def test_resources_and_criteria_may_be_resolved_with_the_configuration(tmp_path: Path) -> None:
+    body = """
+ray.init(num_cpus=2)
+class Seen(Count):
+    def _train(self):
+        return {**super()._train(), "config_has": sorted(self.config)}
+trials = run(Seen, config={"n": grid_search([1, 2])}, verbose=0,
+             resources_per_trial={"cpu": sample_from(lambda spec: spec.config.n), "gpu": 0},
+             stop={"training_iteration": grid_search([3, 4])})
+def seen(config, reporter):
+    for i in range(9):
+        reporter(timesteps_total=i, config_has=sorted(config))
+trials += run(seen, config={"n": 1}, stop={"timesteps_total": sample_from(lambda spec: spec.config.n + 2)}, verbose=0)
+tell([[str(t), t.resources.cpu, t.config, t.last_result["config_has"], t.last_result["training_iteration"]]
+      for t in trials])
+"""
+    assert act(tmp_path, body).told == [
+        ["Seen_0_n=1,training_iteration=3", 1, {"n": 1}, ["n"], 3],
+        ["Seen_1_n=2,training_iteration=3", 2, {"n": 2}, ["n"], 3],
+        ["Seen_2_n=1,training_iteration=4", 1, {"n": 1}, ["n"], 4],
+        ["Seen_3_n=2,training_iteration=4", 2, {"n": 2}, ["n"], 4],
+        ["seen_0_timesteps_total=3", 1, {"n": 1}, ["n"], 4],
+    ]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tunesmith as tune
 from tests.executors.talk import Steps, Talk, two_reports
 from tunesmith.commands import Continue, Kill, Pause, Stop
 from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Reported, Started, Stopped
 from tunesmith.resources import Allocation, Resources
+from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure
 
 
@@ -293,3 +297,30 @@ def test_reports_of_threads_of_the_trial_are_its_own(talk: Talk) -> None:
         talk.tell(Continue(0, 1))
     assert sorted(seen) == [0, 1, 2, 3]
     talk.wait(Completed)
+
+
+def draw(config: dict[str, Any]) -> None:
+    for _ in range(2):
+        tune.report(python=random.random(), numpy=float(np.random.rand()))
+
+
+def test_each_trial_draws_numbers_of_its_own_and_the_same_ones_in_every_run_and_every_executor(talk: Talk) -> None:
+    def numbers(trial: int, incarnation: int = 1, **rest: Any) -> list[float]:
+        talk.start(trial, incarnation=incarnation, **rest)
+        found = []
+        for _ in range(2):
+            found += talk.wait(Reported, trial).metrics.values()
+            talk.tell(Continue(trial, incarnation))
+        talk.wait(Completed, trial)
+        return found
+
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    talk.open(draw, seed=7)
+    first = numbers(0)
+    assert first[0] == stream(7, "worker", 0, 0, 0).random()
+    assert numbers(0, 2) == first
+    others = [numbers(1), numbers(0, 3, iteration=5), numbers(0, 4, attempt=1)]
+    assert len({number for each in (first, *others) for number in each}) == 16
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before  # nor are this process's disturbed

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import msgspec
 
 from tunesmith import events as e
 from tunesmith.callbacks.following import FollowedTrial, date, flat
-from tunesmith.callbacks.trial_files import TrialFiles, write_aside
+from tunesmith.callbacks.trial_files import TrialFiles, alike, append, write_aside
 
 _NAME = "progress.csv"
 _WIDEST_CELL = 1 << 30
@@ -54,15 +53,27 @@ class CSVLogger(TrialFiles):
     def _file(self, trial: FollowedTrial) -> Path:
         return trial.path / _NAME
 
-    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
+    def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
         page = trial.page or self._open(trial)
-        row: bytes | None = page.quick_row(report)
-        if row is None:
-            result = _flat_result(trial, report)
-            if not page.known.issuperset(result):
-                self._grow(trial, page, result)
-            row = _written([[_cell(result.get(name)) for name in page.columns]])
-            page.learn(report, result)
+        rows: list[bytes] = []
+        for group in alike(reports):
+            quick = page.quick_rows(group)
+            if quick is not None:
+                rows.append(quick)
+                continue
+            for report in group:
+                rows.append(page.quick_rows([report]) or self._slow_row(trial, page, report, rows))
+        return b"".join(rows)
+
+    def _slow_row(self, trial: FollowedTrial, page: _Page, report: e.Reported, before: list[bytes]) -> bytes:
+        result = _flat_result(trial, report)
+        if not page.known.issuperset(result):
+            if before:
+                append(trial.path / _NAME, b"".join(before))
+                before.clear()
+            self._grow(trial, page, result)
+        row = _written([[_cell(result.get(name)) for name in page.columns]])
+        page.learn(report, result)
         return row
 
     def _open(self, trial: FollowedTrial) -> _Page:
@@ -79,7 +90,6 @@ class CSVLogger(TrialFiles):
 
     def _grow(self, trial: FollowedTrial, page: _Page, result: dict[str, Any]) -> None:
         """Make room for new columns: all that is there is written once more, with the longer header."""
-        self._write(trial)
         header, *old = self._read(trial) or [page.columns]
         page.grow(result)
         moved = [dict(zip(header, row, strict=True)) for row in old]
@@ -107,7 +117,7 @@ class CSVLogger(TrialFiles):
 class _Kind(NamedTuple):
     """What rows have in common that report the same names, all of them with plain numbers."""
 
-    values: Callable[[Mapping[str, Any]], Iterable[Any]]  # of the metrics, in the order of the columns
+    columns: Sequence[str]  # of the metrics
     absent: int  # how many of the columns are empty
     tail: bytes
 
@@ -118,7 +128,7 @@ class _Page:
     def __init__(self, columns: list[str]) -> None:
         self.columns = columns
         self.known = set(columns)
-        self._kinds: dict[tuple[str, ...], _Kind] = {}
+        self._kinds: dict[frozenset[str], _Kind] = {}
 
     def forget(self) -> None:
         """Take note that the rows to come may be of another kind."""
@@ -140,36 +150,35 @@ class _Page:
             return  # some are nested, or are called as what is in every result
         constants = [name for name in self.columns if _is_constant(name) and name != "date"]
         tail = b"," + _written([[_cell(result.get(name)) for name in constants]])
-        self._kinds[tuple(names)] = _Kind(_getter(columns, names), len(set(columns) - names), tail)
+        self._kinds[frozenset(names)] = _Kind(columns, len(set(columns) - names), tail)
 
-    def quick_row(self, report: e.Reported) -> bytes | None:
-        """Return the row, or None if it is of a new kind, or holds more than numbers."""
-        metrics = report.metrics
-        kind = self._kinds.get(tuple(metrics))
+    def quick_rows(self, reports: Sequence[e.Reported]) -> bytes | None:
+        """Return the rows of reports that are alike, or None if they are of a new kind, or hold more than numbers."""
+        kind = self._kinds.get(frozenset(reports[0].metrics))
         if kind is None:
             return None
-        second = int(report.timestamp)
-        row = _encode(
-            (
-                report.iteration,
-                report.time_this_iter_s,
-                report.time_total_s,
-                second,
-                report.time_since_restore,
-                report.iterations_since_restore,
-                report.done,
-                *kind.values(metrics),
-            )
+        columns, second = kind.columns, int(reports[0].timestamp)
+        rows = _encode(
+            [
+                (
+                    r.iteration,
+                    r.time_this_iter_s,
+                    r.time_total_s,
+                    second,
+                    r.time_since_restore,
+                    r.iterations_since_restore,
+                    r.done,
+                    *map(r.metrics.get, columns),
+                )
+                for r in reports
+            ]
         )
-        if row.count(b"null") != kind.absent or b'"' in row or b"{" in row or row.count(b"[") > 1:  # NaN is null, too
+        count = len(reports)
+        is_plain = rows.count(b"[") == count + 1 and b'"' not in rows and b"{" not in rows
+        if not is_plain or rows.count(b"null") != kind.absent * count:  # NaN is null, too
             return None
-        return b"%b,%b%b" % (row[1:-1].replace(b"null", b""), date(second).encode(), kind.tail)
-
-
-def _getter(columns: Sequence[str], names: Collection[str]) -> Callable[[Mapping[str, Any]], Iterable[Any]]:
-    if len(columns) > 1 and set(columns) == set(names):
-        return itemgetter(*columns)
-    return lambda metrics: [metrics.get(name) for name in columns]
+        end = b",%b%b" % (date(second).encode(), kind.tail)
+        return rows[2:-2].replace(b"null", b"").replace(b"],[", end) + end
 
 
 def _is_constant(name: str) -> bool:

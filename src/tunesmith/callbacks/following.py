@@ -42,7 +42,7 @@ class FollowedTrial(Story):
         self.path = path / made.folder
         self.experiment_id = experiment.created.experiment_id if experiment.created else ""
         self.started: e.Started | None = None
-        self.waiting: list[bytes] = []  # what a reader has not written yet
+        self.waiting: list[e.Reported] = []  # what a reader has not written yet
         self.page: Any = None  # what a reader keeps beside the trial
         self._record = experiment.trials[made.trial]
         self._config: dict[str, Any] | None = None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from tunesmith import events as e
 from tunesmith.callbacks.following import FollowedTrial, date
-from tunesmith.callbacks.trial_files import TrialFiles, write_aside
+from tunesmith.callbacks.trial_files import TrialFiles, alike, write_aside
 
 _RESULTS = "result.json"
 _PARAMS = "params.json"
@@ -44,8 +46,12 @@ class JSONLogger(TrialFiles):
     def _file(self, trial: FollowedTrial) -> Path:
         return trial.path / _RESULTS
 
-    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
-        return _line(trial, report)
+    def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
+        lines: list[bytes] = []
+        for group in alike(reports):
+            quick = _quick_lines(trial, group)
+            lines += [_line(trial, report) for report in group] if quick is None else [quick]
+        return b"".join(lines)
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         path = trial.path / _RESULTS
@@ -72,43 +78,47 @@ def _params(trial: FollowedTrial) -> bytes:
     return json.dumps(trial.config, indent=2, sort_keys=True).encode() + b"\n"
 
 
-class _Measured(msgspec.Struct):
+class _Measured(msgspec.Struct, gc=False):
     """What is in every result beside the metrics and what says whose it is."""
 
     training_iteration: int
     time_this_iter_s: float
     time_total_s: float
-    timestamp: int
     time_since_restore: float
     iterations_since_restore: int
-    done: bool
-    date: str
 
 
-_SPECIAL = frozenset({*_Measured.__struct_fields__, *_CONSTANT})  # metrics of these names need a closer look
+_ALIKE = ("timestamp", "date", "done")  # of reports that are alike
+_SPECIAL = frozenset({*_Measured.__struct_fields__, *_ALIKE, *_CONSTANT})  # metrics of these names need a closer look
+_BETWEEN = b'},{"training_iteration":'  # the metrics and what was measured
 
 
 def _line(trial: FollowedTrial, report: e.Reported) -> bytes:
     """Return the result as a line: quickly, or, when there is something special about it, slowly."""
-    metrics = report.metrics
-    tail = trial.page.get(tuple(metrics)) if trial.page else None
+    return _quick_lines(trial, [report]) or json.dumps(trial.result(report)).encode() + b"\n"
+
+
+def _quick_lines(trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes | None:
+    """Return the lines of reports that are alike, or None when there is something special about one of them."""
+    first = reports[0]
+    tail = trial.page.get(frozenset(first.metrics)) if trial.page else None
     if tail is None:
-        tail = _tail(trial, report)
-    second = int(report.timestamp)
-    measured = _Measured(
-        report.iteration,
-        report.time_this_iter_s,
-        report.time_total_s,
-        second,
-        report.time_since_restore,
-        report.iterations_since_restore,
-        report.done,
-        date(second),
-    )
-    line = _encode(metrics)
-    if tail and b"null" not in line:  # else there may be a NaN, which msgspec writes like that
-        return b"%b,%b,%b" % (line[:-1], _encode(measured)[1:-1], tail)
-    return json.dumps(trial.result(report)).encode() + b"\n"
+        tail = _tail(trial, first)
+    if not tail:
+        return None
+    parts: list[Any] = []
+    for r in reports:
+        measured = _Measured(
+            r.iteration, r.time_this_iter_s, r.time_total_s, r.time_since_restore, r.iterations_since_restore
+        )
+        parts += r.metrics, measured
+    lines = _encode(parts)
+    if b"null" in lines or lines.count(b"},{") != len(parts) - 1:  # a NaN, say, which msgspec writes like that
+        return None
+    second = int(first.timestamp)
+    same = f',"timestamp":{second},"date":"{date(second)}","done":{"true" if first.done else "false"},'
+    end = same.encode() + tail
+    return lines[1:-2].replace(_BETWEEN, b"," + _BETWEEN[3:]).replace(b"},{", end + b"{") + end
 
 
 def _tail(trial: FollowedTrial, report: e.Reported) -> bytes:
@@ -118,5 +128,5 @@ def _tail(trial: FollowedTrial, report: e.Reported) -> bytes:
     metrics, result = report.metrics, trial.result(report)
     names = [name for name in (*_TOTALS, *_CONSTANT) if name not in metrics]
     tail = json.dumps({name: result[name] for name in names})[1:] + "\n"
-    trial.page[tuple(metrics)] = found = tail.encode() if metrics and _SPECIAL.isdisjoint(metrics) else b""
+    trial.page[frozenset(metrics)] = found = tail.encode() if metrics and _SPECIAL.isdisjoint(metrics) else b""
     return found

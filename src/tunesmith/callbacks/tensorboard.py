@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
-from io import BytesIO
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 from tunesmith import events as e
 from tunesmith.callbacks.following import FollowedTrial, flat
 from tunesmith.callbacks.trial_files import TrialFiles, append
+from tunesmith.core.experiment import Experiment
 from tunesmith.errors import MissingPackageError
 
+_START, _END = "_hparams_/session_start_info", "_hparams_/session_end_info"  # tags of the HParams plugin
 _FILES = "events.out.tfevents.*.tunesmith"  # TensorBoard knows them by the beginning, we by the end
 _NO_CURVES = frozenset({"training_iteration", "timestamp", "timesteps_total"})  # they are the axis, or would be
 
@@ -42,6 +45,16 @@ class TensorBoardLogger(TrialFiles):
     def __init__(self, *, prefix: str = "", flush_s: float = 0.5, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(flush_s=flush_s, clock=clock)
         self._prefix = prefix
+        try:
+            if find_spec("tensorboard") is not None:
+                return
+        except ValueError:  # somebody has put it off limits
+            pass
+        raise MissingPackageError('TensorBoardLogger needs TensorBoard: pip install "tunesmith[tensorboard]"')
+
+    def on_start(self, path: Path, experiment: Experiment, total: int | None) -> None:
+        """Load what is needed, while the first worker is being prepared."""
+        super().on_start(path, experiment, total)
         self._format = _Format()
 
     def _begin(self, trial: FollowedTrial) -> None:
@@ -55,12 +68,18 @@ class TensorBoardLogger(TrialFiles):
         path: Path = trial.page.path
         return path
 
-    def _row(self, trial: FollowedTrial, report: e.Reported) -> bytes:
+    def _rows(self, trial: FollowedTrial, reports: Sequence[e.Reported]) -> bytes:
         self._begin(trial)
-        step, steps = _step(report), trial.page.steps
-        del steps[trial.results - 1 :]
-        steps.append(step)
-        return self._format.point(step, report, self._prefix)
+        steps, new = trial.page.steps, [*map(_step, reports)]
+        steps[trial.results - len(reports) :] = array("q", new)
+        point, prefix, curves = self._format.point, self._prefix, self._curves
+        pairs = zip(new, reports, strict=True)
+        return b"".join([point(step, report.timestamp, curves(report), prefix) for step, report in pairs])
+
+    def _curves(self, report: e.Reported) -> dict[str, Any]:
+        """Return what becomes curves, as far as it is numbers, by name."""
+        values = {"time_this_iter_s": report.time_this_iter_s, "time_total_s": report.time_total_s, **report.metrics}
+        return {name: value for name, value in values.items() if name not in _NO_CURVES}
 
     def _cut(self, trial: FollowedTrial, results: int) -> None:
         steps, last = trial.page.steps, trial.last
@@ -112,16 +131,14 @@ class _Format:
     """Makes the records of an event file."""
 
     def __init__(self) -> None:
-        try:
-            from tensorboard.compat.proto import event_pb2, summary_pb2
-            from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-            from tensorboard.summary.writer.record_writer import RecordWriter
-        except ImportError as error:
-            raise MissingPackageError(
-                'TensorBoardLogger needs TensorBoard: pip install "tunesmith[tensorboard]"'
-            ) from error
-        self._events, self._summaries, self._writer = event_pb2, summary_pb2, RecordWriter
-        self._status, self._hparams, self._data = api_pb2, metadata, plugin_data_pb2
+        # TensorBoard's messages, and no more of it: its writers import what takes several times as long.
+        from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+        from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+
+        self._events, self._summaries = event_pb2, summary_pb2
+        self._status, self._data = api_pb2, plugin_data_pb2
+        nothing = tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=0)])
+        self._value = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=nothing)
 
     def opening(self, at: float) -> bytes:
         """Return the beginning of a file. What other files said before of the same run is to be forgotten."""
@@ -133,16 +150,15 @@ class _Format:
         start = self._events.SessionLog(status=self._events.SessionLog.START)
         return self._record(self._events.Event(wall_time=at, step=step, session_log=start))
 
-    def point(self, step: int, report: e.Reported, prefix: str) -> bytes:
+    def point(self, step: int, at: float, curves: dict[str, Any], prefix: str) -> bytes:
         """Return a record with a point of each curve."""
-        times = {"time_this_iter_s": report.time_this_iter_s, "time_total_s": report.time_total_s}
         values = [
             self._summaries.Summary.Value(tag=f"{prefix}{name}", simple_value=value)
-            for name, value in flat(times | report.metrics).items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and name not in _NO_CURVES
+            for name, value in flat(curves).items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
         ]
         summary = self._summaries.Summary(value=values)
-        return self._record(self._events.Event(wall_time=report.timestamp, step=step, summary=summary))
+        return self._record(self._events.Event(wall_time=at, step=step, summary=summary))
 
     def session_start(self, trial: FollowedTrial, at: float) -> bytes:
         """Return the record of a trial's configuration."""
@@ -156,28 +172,50 @@ class _Format:
             else:
                 hparam.string_value = str(value)
         data = self._data.HParamsPluginData(session_start_info=info)
-        return self._hparams_record(at, self._hparams.SESSION_START_INFO_TAG, data)
+        return self._hparams_record(at, _START, data)
 
     def session_end(self, at: float, *, failed: bool) -> bytes:
         """Return the record of a trial's end."""
         status = self._status.STATUS_FAILURE if failed else self._status.STATUS_SUCCESS
         info = self._data.SessionEndInfo(status=status, end_time_secs=at)
         data = self._data.HParamsPluginData(session_end_info=info)
-        return self._hparams_record(at, self._hparams.SESSION_END_INFO_TAG, data)
+        return self._hparams_record(at, _END, data)
 
     def has_ended(self, content: bytes) -> bool:
         """Whether the last record of a file is whole and says that the trial has ended."""
-        return self._hparams.SESSION_END_INFO_TAG.encode() in content[_last_record(content) :]
+        return _END.encode() in content[_last_record(content) :]
 
     def _hparams_record(self, at: float, tag: str, data: Any) -> bytes:
-        meta = self._hparams.create_summary_metadata(data)
-        value = self._summaries.Summary.Value(tag=tag, metadata=meta, tensor=self._hparams.NULL_TENSOR)
+        meta = self._summaries.SummaryMetadata()
+        meta.plugin_data.plugin_name = "hparams"
+        meta.plugin_data.content = data.SerializeToString()  # version 0
+        value = self._summaries.Summary.Value(tag=tag, metadata=meta, tensor=self._value)
         return self._record(self._events.Event(wall_time=at, summary=self._summaries.Summary(value=[value])))
 
     def _record(self, event: Any) -> bytes:
-        written = BytesIO()
-        self._writer(written).write(event.SerializeToString())
-        return written.getvalue()
+        content: bytes = event.SerializeToString()
+        length = len(content).to_bytes(8, "little")
+        return b"".join((length, _checksum(length), content, _checksum(content)))
+
+
+@cache
+def _crc_table() -> tuple[int, ...]:
+    """Return what each byte does to a CRC-32C (Castagnoli, reflected)."""
+    table = []
+    for crc in range(256):
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)  # noqa: PLW2901 - eight steps of the same number
+        table.append(crc)
+    return tuple(table)
+
+
+def _checksum(content: bytes) -> bytes:
+    """Return the masked CRC-32C that TFRecord files have behind each part."""
+    table, crc = _crc_table(), 0xFFFFFFFF
+    for byte in content:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8 & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 def _last_record(content: bytes) -> int:

@@ -194,6 +194,7 @@ class Controller:
                 trial.iteration,
                 trial.time_total_s,
                 event.parked,
+                trial.failures_in_a_row,
             )
         )
 

@@ -26,6 +26,7 @@ from tunesmith.worker import running
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
 from tunesmith.worker.process import Host
+from tunesmith.worker.randomness import load_generators, put_back, seed_generators, snapshot
 from tunesmith.worker.session import AMBIENT, CONTINUE, DROP, NUMBER, PAUSE, RESUME, SAVE, STOP, Session
 
 
@@ -34,7 +35,8 @@ class InlineExecutor:
 
     Only one side runs at a time: user code while `poll` is called, the rest of the library in between. Output is not
     redirected, the environment is not changed, and a trial that does not come back can't be stopped by force: one whose
-    time is up ends at its next report. A paused trial stays in memory.
+    time is up ends at its next report. A paused trial stays in memory. A trial draws the same numbers from the global
+    generators of Python, NumPy and PyTorch (on the CPU) as in a worker; yours stand afterwards where they stood before.
 
     Args:
         cpus: how many CPUs are said to be there; with 1, the default, trials run one after another.
@@ -215,17 +217,25 @@ class InlineExecutor:
 
     @contextmanager
     def _place(self, run: _Run) -> Iterator[None]:
-        """Be in the trial's working directory; another one that the trial chose for itself is found again."""
-        if not self._job.chdir:
-            yield
-            return
-        before = Path.cwd()
-        os.chdir(run.place)
+        """Be in the trial's working directory, with its random numbers; where it leaves both is found again."""
+        if run.numbers is None:
+            load_generators()
+        numbers = snapshot()
+        if run.numbers is None:
+            seed_generators(self._job.seed, *run.drawn_from)
+        else:
+            put_back(run.numbers)
+        before = Path.cwd() if self._job.chdir else None
+        if before is not None:
+            os.chdir(run.place)
         try:
             yield
         finally:
-            run.place = str(Path.cwd())
-            os.chdir(before)
+            run.numbers = snapshot()
+            put_back(numbers)
+            if before is not None:
+                run.place = str(Path.cwd())
+                os.chdir(before)
 
     def _withdraw(self, command: Stop | Pause | Kill) -> None:
         """Tell a trial that has not begun to end: it begins, and ends at its first report."""
@@ -254,6 +264,8 @@ class _Run(Protocol):
 
     place: str
     fate: Failure | None
+    numbers: Any
+    drawn_from: tuple[int, int, int]
 
     @property
     def may_go_on(self) -> bool: ...
@@ -280,6 +292,8 @@ class _Conversation:
         keep: bool,
     ) -> None:
         self.place = f"{job.path}/{start.folder}"
+        self.numbers: Any = None  # where its random generators stand, once it has begun
+        self.drawn_from = (start.trial, start.iteration, start.attempt)
         self._start = start
         self._config = config
         self._seat = seat

@@ -24,6 +24,7 @@ def job_sheet(
         job.checkpoint_at_end,
         job.chdir,
         job.metric,
+        job.seed,
         reuse,
         start,
         size,
@@ -56,5 +57,6 @@ def assignment(start: Start, visible: str) -> bytes:
             start.checkpoint,
             start.iteration,
             start.time_total_s,
+            start.attempt,
         )
     )

@@ -71,6 +71,8 @@ class PopulationBasedTraining(Scheduler):
     ... )
     """
 
+    log_config = True  # whether a run writes down who became a clone of whom: see `PolicyFiles`
+
     def __init__(  # noqa: PLR0917 - the order of Tune's arguments
         self,
         time_attr: str = "time_total_s",

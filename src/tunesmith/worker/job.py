@@ -18,7 +18,7 @@ class Job(msgspec.Struct, frozen=True):
 
     `metric` is the name under which a bare number that a function returns or yields is reported. `threads` is the
     limit for numeric libraries (OpenMP, BLAS) while the user's modules are imported, for trials that all ask for the
-    same number of CPUs; None leaves their own default.
+    same number of CPUs; None leaves their own default. From `seed`, the experiment's, comes that of each trial.
     """
 
     trainable: Callable[..., Any]
@@ -31,3 +31,4 @@ class Job(msgspec.Struct, frozen=True):
     chdir: bool = True
     metric: str | None = None
     threads: int | None = None
+    seed: int = 0

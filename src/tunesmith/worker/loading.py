@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from tunesmith.worker.job import Job
+from tunesmith.worker.randomness import load_generators
 from tunesmith.worker.wire import JobSheet
 
 
@@ -25,6 +26,7 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
     buffers = [mapped[offset : offset + length] for offset, length in sheet.spans]
     trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)
     _expose(trainable)
+    load_generators()
     return Job(
         trainable,
         parameters,
@@ -35,6 +37,7 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
         sheet.checkpoint_at_end,
         sheet.chdir,
         sheet.metric,
+        seed=sheet.seed,
     )
 
 

@@ -15,6 +15,7 @@ from tunesmith.trial import Failure
 from tunesmith.worker import running, wire
 from tunesmith.worker.failures import describe
 from tunesmith.worker.job import Job
+from tunesmith.worker.randomness import seed_generators
 from tunesmith.worker.session import CONTINUE, NUMBER, RESUME, Session
 from tunesmith.worker.wire import Assignment, JobSheet, event_frame
 
@@ -165,6 +166,7 @@ class Worker:
         resources = {"cpu": order.cpu, "gpu": order.gpu, **order.named}
         if "torch" in sys.modules:
             _limit_torch(max(1, int(order.cpu)))
+        seed_generators(job.seed, order.trial, order.iteration, order.attempt)
         session = Session(job, order, channel, resources)
         if type(job.trainable) is FunctionType or not running.is_class(job.trainable):
             return running.run_function(session, config)

@@ -72,6 +72,7 @@ class Assignment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     checkpoint: CheckpointRef | None
     iteration: int
     time_total_s: float
+    attempt: int = 0
 
 
 class JobSheet(msgspec.Struct, frozen=True, array_like=True):
@@ -89,6 +90,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     checkpoint_at_end: bool
     chdir: bool
     metric: str | None
+    seed: int
     reuse: bool
     start: str
     size: int

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.compat.ray.errors import TuneError
-from tunesmith.compat.ray.function import renew_randomness
 from tunesmith.compat.ray.loggers import NoopLogger
+from tunesmith.compat.ray.markers import split_off
 from tunesmith.compat.ray.trainable import Trainable
 from tunesmith.worker.session import StopTrial
 from tunesmith.worker.trainable import Trainable as Step
@@ -28,8 +28,8 @@ class Adapter(Step):
 
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Make the object, by its own constructor."""
-        renew_randomness()
         folder = self.logdir
+        config, _ = split_off(config)
         with self._named("_setup"):
             self.inner = self.wrapped(config=config, logger_creator=lambda config: NoopLogger(config, folder, None))
         self._logs = self.wrapped._log_result is not Trainable._log_result
@@ -93,7 +93,7 @@ def _load_checkpoint(self: Adapter, checkpoint: str) -> None:
 
 def _reset_config(self: Adapter, new_config: dict[str, Any]) -> bool:
     with self._named("reset_config"):
-        return bool(self.inner.reset_config(new_config))
+        return bool(self.inner.reset_config(split_off(new_config)[0]))
 
 
 def wrap_class(cls: type[Trainable], restore: str | None = None, export: Sequence[str] = ()) -> type[Adapter]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from tunesmith.errors import ArgumentError
+from tunesmith.compat.ray.log import log
+from tunesmith.errors import ArgumentError, nearest
 from tunesmith.executors.machine import total
 from tunesmith.resources import Resources
 
@@ -30,6 +31,19 @@ class Cluster(msgspec.Struct):
 
 CLUSTER = Cluster()
 
+# What is true of this layer whatever is said: it may begin twice, and trials' output goes to their folders.
+_HARMLESS: Final = frozenset({
+    "ignore_reinit_error", "log_to_driver", "redirect_output", "redirect_worker_output", "include_webui",
+    "logging_level", "logging_format", "configure_logging",
+})  # fmt: skip
+_OF_RAY: Final = _HARMLESS | {
+    "object_store_memory", "redis_max_memory", "node_ip_address", "object_id_seed", "num_workers", "local_mode",
+    "driver_mode", "worker_path", "huge_pages", "plasma_directory", "plasma_store_socket_name", "raylet_socket_name",
+    "temp_dir", "load_code_from_local", "use_raylet", "redis_password", "webui_host", "job_id", "driver_id", "head",
+    "memory", "driver_object_store_memory", "lru_evict", "_internal_config",
+}  # fmt: skip
+_KNOWN: Final = (*_OF_RAY, "redis_address", "num_cpus", "num_gpus", "resources", "address")
+
 
 def init(
     redis_address: str | None = None,
@@ -37,14 +51,25 @@ def init(
     num_gpus: int | None = None,
     resources: Mapping[str, float] | None = None,
     *args: Any,
-    **ignored: Any,
+    address: str | None = None,
+    **others: Any,
 ) -> dict[str, Any]:
-    """Take note of how many CPUs, GPUs and other resources trials may use. All other arguments are accepted.
+    """Take note of how many CPUs, GPUs and other resources trials may use.
+
+    What else there was to say was about Ray's own processes, which are not here; a log line says so.
 
     Raises:
         ArgumentError: an address of a cluster is given: trials run on this machine.
+        TypeError: there was no such argument.
     """
-    address = redis_address or ignored.get("address")
+    for name in others:
+        if name not in _OF_RAY:
+            raise TypeError(f"ray.init() got an unexpected keyword argument {name!r}.{nearest(name, _KNOWN)}")
+    idle = [name for name, value in others.items() if value not in (None, False) and name not in _HARMLESS]
+    if idle or args:
+        named = ", ".join(idle) or "the arguments after resources"
+        log("WARNING", f"ray.init: {named}: without effect, as there are no processes of Ray here.")
+    address = redis_address or address
     if address not in (None, "", "auto", "local"):
         raise ArgumentError(
             f"ray.init was given the address {address!r}, but this layer runs trials on this machine, without Ray. "
@@ -57,7 +82,7 @@ def init(
     return {"node_ip_address": "127.0.0.1", "redis_address": None, "object_store_address": None, "webui_url": ""}
 
 
-def shutdown(*args: Any, **ignored: Any) -> None:
+def shutdown(exiting_interpreter: bool = False) -> None:
     """Forget what `init` was told."""
     CLUSTER.cpus = CLUSTER.gpus = CLUSTER.resources = None
     CLUSTER.is_on = False

@@ -12,6 +12,7 @@ from tunesmith.compat.ray.errors import TuneError
 from tunesmith.compat.ray.function import name_of
 from tunesmith.compat.ray.log import log
 from tunesmith.compat.ray.markers import function as literal
+from tunesmith.compat.ray.markers import is_marked
 from tunesmith.compat.ray.registry import register_trainable
 from tunesmith.compat.ray.resources import json_to_resources
 from tunesmith.compat.ray.sync import validate_sync_function
@@ -73,7 +74,12 @@ class Experiment:
         validate_sync_function(sync_function)
         formats = list(export_formats or ())
         ExportFormat.validate(formats)
-        json_to_resources(resources_per_trial)
+        if not is_marked(resources_per_trial):
+            json_to_resources(resources_per_trial)
+        if stop is not None and not isinstance(stop, Mapping):
+            raise TuneError(
+                f"stop must be a dict of values at which a trial ends, such as {{'mean_accuracy': 0.9}}, got {stop!r}."
+            )
         self.name = name or Experiment._register_if_needed(run)
         self.spec: dict[str, Any] = {
             "run": Experiment._register_if_needed(run),

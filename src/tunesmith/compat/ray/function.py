@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from tunesmith.compat.ray import track
 from tunesmith.compat.ray.errors import TuneError
+from tunesmith.compat.ray.markers import split_off
 from tunesmith.compat.ray.reporter import StatusReporter
 
 
@@ -18,7 +18,7 @@ def wrap_function(function: Callable[..., Any]) -> Callable[[dict[str, Any]], No
 
     @functools.wraps(function, updated=())
     def train(config: dict[str, Any]) -> None:
-        renew_randomness()
+        config, _ = split_off(config)
         reporter = StatusReporter()
         if wants_reporter(function):
             function(config, reporter)
@@ -54,9 +54,3 @@ def name_of(function: Any) -> str:
     return str(
         getattr(function, "__name__", None) or getattr(getattr(function, "func", function), "__name__", "lambda")
     )
-
-
-def renew_randomness() -> None:
-    """Give this trial's process numbers of its own: those of NumPy's global generator are the same in all forks."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()

@@ -19,6 +19,10 @@ class HyperOptSearch(SearchAlgorithm):
         max_concurrent: the most trials at once.
         reward_attr: what is to be maximised.
         points_to_evaluate: values for the first trials, by label; the last of the list comes first, as in 2019.
+        metric: in the place of `reward_attr`, and `mode` with it.
+        n_initial_points: so many trials are drawn at random first.
+        random_state_seed: makes the suggestions the same in every run.
+        gamma: which share of the trials are those that are good.
     """
 
     def __init__(
@@ -30,7 +34,9 @@ class HyperOptSearch(SearchAlgorithm):
         *,
         metric: str | None = None,
         mode: str | None = None,
-        **ignored: Any,
+        n_initial_points: int = 20,
+        random_state_seed: int | None = None,
+        gamma: float = 0.25,
     ) -> None:
         if not isinstance(max_concurrent, int) or max_concurrent <= 0:
             raise AssertionError("`max_concurrent` must be a positive whole number!")
@@ -40,20 +46,23 @@ class HyperOptSearch(SearchAlgorithm):
         self._objective = Objective(metric or reward_attr or "episode_reward_mean", mode or "max")  # type: ignore[arg-type]  # checked by it
         self._space = space
         self._points = list(reversed(points_to_evaluate or ()))
-        Search(space, self._points)  # so that what is missing is told here
+        self._settings = {"n_initial_points": n_initial_points, "gamma": gamma}
+        self._random_state_seed = random_state_seed
+        Search(space, self._points, **self._settings)  # type: ignore[arg-type]  # so that what is wrong is told here
 
     def searcher(self) -> Search:
         """Return a searcher for a run."""
-        return _WithObjective(self._space, self._points, self._objective)
+        search = _WithObjective(self._space, self._points, **self._settings)  # type: ignore[arg-type]  # as above
+        search.own_objective, search.own_seed = self._objective, self._random_state_seed
+        return search
 
 
 class _WithObjective(Search):
-    """HyperOpt's search with an objective of its own, as the run has none."""
+    """HyperOpt's search with an objective of its own, as the run has none, and maybe a seed."""
 
-    def __init__(self, space: Mapping[str, Any], points: Sequence[Mapping[str, Any]], own_objective: Objective) -> None:
-        super().__init__(space, points)
-        self._own_objective = own_objective
+    own_objective: Objective
+    own_seed: int | None
 
     def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
         """Take the problem."""
-        super().setup(space, self._own_objective, seed, num_samples)
+        super().setup(space, self.own_objective, seed if self.own_seed is None else self.own_seed, num_samples)

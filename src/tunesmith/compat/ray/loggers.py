@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tunesmith.compat.ray.log import log
+from tunesmith.compat.ray.sync import get_syncer
 from tunesmith.worker import by_value
 
 
@@ -126,7 +127,10 @@ DEFAULT_LOGGERS: Final[tuple[type[Logger], ...]] = (JsonLogger, CSVLogger, TFLog
 
 
 class UnifiedLogger(Logger):
-    """Passes results on to several loggers. One that can't be made is left out; one that raises is switched off."""
+    """Passes results on to several loggers. One that can't be made is left out; one that raises is switched off.
+
+    With `upload_uri` the folder is copied there, by `sync_function` if that is given.
+    """
 
     def __init__(
         self,
@@ -137,7 +141,7 @@ class UnifiedLogger(Logger):
         sync_function: Any = None,
     ) -> None:
         self._classes = DEFAULT_LOGGERS if loggers is None else tuple(loggers)
-        self._sync_function = sync_function
+        self._syncer = get_syncer(logdir, upload_uri, sync_function) if upload_uri else None
         super().__init__(config, logdir, upload_uri)
 
     def _init(self) -> None:
@@ -153,8 +157,10 @@ class UnifiedLogger(Logger):
                     )
 
     def on_result(self, result: dict[str, Any]) -> None:
-        """Pass a result on."""
+        """Pass a result on, and copy the folder if that is due."""
         self._each("on_result", result)
+        if self._syncer is not None:
+            self._syncer.sync_if_needed()
 
     def update_config(self, config: dict[str, Any]) -> None:
         """Pass a new configuration on."""
@@ -165,8 +171,10 @@ class UnifiedLogger(Logger):
         self._each("flush")
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all of them, and copy what they have written."""
         self._each("close")
+        if self._syncer is not None:
+            self._syncer.sync_now()
 
     def _each(self, method: str, *arguments: Any) -> None:
         for logger in tuple(self._loggers):

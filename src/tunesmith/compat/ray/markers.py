@@ -6,13 +6,22 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from math import exp, log
 from types import FunctionType
-from typing import Any
+from typing import Any, Final
 
 from tunesmith.compat.ray.errors import RecursiveDependencyError, TuneError
 from tunesmith.dependencies import Spec, UnresolvedError
 from tunesmith.domains import Domain, Grid, SampleFrom
 from tunesmith.errors import SpaceError
 from tunesmith.space import Space
+
+RESOLVED: Final = ("resources_per_trial", "stop")  # parts of a spec, beside the configuration, that may have marks
+ASIDE: Final = "|spec"  # where they are kept in the search space: behind all names, so that grids vary them last
+
+
+def split_off(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a configuration as its trial knows it, and the other parts of the spec that were resolved with it."""
+    own = dict(config)
+    return own, own.pop(ASIDE, {})
 
 
 class sample_from:  # noqa: N801 - its name in 2019

@@ -28,7 +28,7 @@ DEFAULT_RESULTS_DIR: Final = results_dir()
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@=+,()-]*(?: [A-Za-z0-9_./@=+,()-]+)*")
 _LOOKS_OTHERWISE = re.compile(
-    r"(?i)true|false|yes|no|on|off|null|~|\.nan|[-+]?\.inf|[-+]?[0-9][0-9_.]*(e[-+]?[0-9]+)?|\d{4}-\d\d?-\d\d?"
+    r"(?i)true|false|yes|no|on|off|null|~|\.nan|[-+]?\.inf|[-+]?[0-9][0-9_]*(\.[0-9_]*(e[-+][0-9]+)?)?|\.[0-9_]+(e[-+][0-9]+)?|0x[0-9a-f_]+|\d{4}-\d\d?-\d\d?"
 )
 
 

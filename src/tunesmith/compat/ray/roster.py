@@ -9,6 +9,7 @@ from typing import Any
 from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
 from tunesmith.compat.ray import naming
+from tunesmith.compat.ray.errors import TuneError
 from tunesmith.compat.ray.trial import Trial, configured, date
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.naming import TrialInfo
@@ -76,7 +77,10 @@ class Roster(Callback):
 
     def _named(self, trial: Trial) -> Trial:
         if self._creator is not None:
-            trial.custom_trial_name = str(self._creator(trial))
+            try:
+                trial.custom_trial_name = str(self._creator(trial))
+            except Exception as error:
+                raise TuneError(f"trial_name_creator raised {type(error).__name__}: {error}") from error
         return trial
 
     # -- what it reads

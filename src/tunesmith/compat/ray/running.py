@@ -48,8 +48,8 @@ def run(  # noqa: PLR0917 - the order of 2019
 ) -> list[Trial]:
     """Run an experiment and return its trials.
 
-    The arguments are those of Ray Tune 0.6.5, in its order; `env` goes into the configuration. Of
-    `checkpoint_score_attr` no use is made: of `keep_checkpoints_num` checkpoints the last are kept.
+    The arguments are those of Ray Tune 0.6.5, in its order; `env` goes into the configuration. `reuse_actors` changes
+    nothing: whenever a trial goes on from another's state, its object is kept if `reset_config` returns True.
 
     Raises:
         TuneError: the experiment can't be started, or trials of it did not complete.

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from tunesmith.compat.ray.errors import TuneError
+from tunesmith.compat.ray.log import log
+from tunesmith.events import Reported
 from tunesmith.schedulers import asha, hyperband, median, pbt
+from tunesmith.schedulers.protocol import Decision, View
 from tunesmith.schedulers.rules import RULES_2019
 
 Mode = Literal["min", "max"]
@@ -78,7 +81,10 @@ class HyperBandScheduler(hyperband.HyperBandScheduler):
 
 
 class MedianStoppingRule(median.MedianStoppingRule):
-    """Stops trials that are worse than the median of those that have completed."""
+    """Stops trials that are worse than the median of those that have completed.
+
+    With `verbose`, a log line says of each result what it led to.
+    """
 
     def __init__(  # noqa: PLR0917 - the order of 2019
         self,
@@ -100,6 +106,16 @@ class MedianStoppingRule(median.MedianStoppingRule):
             hard_stop=hard_stop,
             rules=RULES_2019,
         )
+        self._verbose = verbose
+
+    def judge(self, report: Reported, view: View) -> Decision:
+        """Compare the trial's best value with the others' means, and log the answer."""
+        decision = super().judge(report, view)
+        if self._verbose:
+            reached = report.result().get(self.time_attr)
+            answer = f"{decision.action.upper()}, {decision.reason}" if decision.reason else decision.action.upper()
+            log("INFO", f"Trial {view.trials[report.trial].name} at {self.time_attr} {reached}: {answer}")
+        return decision
 
 
 class PopulationBasedTraining(pbt.PopulationBasedTraining):
@@ -133,6 +149,7 @@ class PopulationBasedTraining(pbt.PopulationBasedTraining):
             custom_explore_fn=custom_explore_fn,
             rules=RULES_2019,
         )
+        self.log_config = log_config
 
 
 def _plain(mutations: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tunesmith.compat.ray.experiment import DefaultFailures, Experiment
 from tunesmith.compat.ray.files import StateFile, TrialPapers
 from tunesmith.compat.ray.function import wrap_function
 from tunesmith.compat.ray.log import log
-from tunesmith.compat.ray.markers import Marked, is_marked
+from tunesmith.compat.ray.markers import ASIDE, RESOLVED, Marked, is_marked, split_off
 from tunesmith.compat.ray.markers import function as literal
 from tunesmith.compat.ray.own_scheduler import FIFOScheduler, OwnScheduler, TrialScheduler
 from tunesmith.compat.ray.registry import get_trainable_cls
@@ -69,7 +69,9 @@ class Session:
         self._options = options
         self._path = Path(spec["local_dir"]).absolute() / experiment.name
         self._trainable = get_trainable_cls(spec["run"])
-        self._marked = Marked(spec["config"], {name: part for name, part in spec.items() if name != "config"})
+        marked = {name: spec[name] for name in RESOLVED if is_marked(spec[name])}
+        config = {**spec["config"], ASIDE: marked} if marked else spec["config"]
+        self._marked = Marked(config, {name: part for name, part in spec.items() if name != "config"})
         _refuse_marks(spec)
         self._total = CLUSTER.total()
         self._is_class = isinstance(self._trainable, type)
@@ -96,7 +98,8 @@ class Session:
         logs = TrialLogs(self._spec["loggers"], self._spec["upload_dir"], self._spec["sync_function"])
         roster.listeners += [console, TrialPapers(), logs]
         callbacks: list[Callback] = [roster, StateFile(roster.trials), *logs.curves(), console]
-        stop = Criteria(self._spec["stop"], _nobody if server is None else server.watch(roster.trials))
+        wanted = _nobody if server is None else server.watch(roster.trials)
+        stop = Criteria(lambda number: roster.find(number).stopping_criterion, wanted)
         results = self._execute(resume, constant, roster, callbacks, stop)
         if results.stop_reason == "Ctrl-C":
             log("WARNING", "Interrupted. The same call with resume=True goes on.")
@@ -145,12 +148,13 @@ class Session:
                 name=self._path.name,
                 storage_path=self._path.parent,
                 resume=resume,
+                accept_changes=resume,  # in 2019 nobody asked whether it was the same
                 executor=self._executor(),
                 max_concurrent_trials=_max_concurrent(options.search_alg),
                 max_failures=self._max_failures(frequency),
                 checkpoint_freq=frequency,
                 checkpoint_at_end=at_end,
-                keep_checkpoints_num=spec["keep_checkpoints_num"],
+                **_keeping(spec["keep_checkpoints_num"], spec["checkpoint_score_attr"]),
                 callbacks=callbacks,
                 trial_name_creator=roster.name,
                 trial_dirname_creator=roster.folder,
@@ -201,7 +205,8 @@ class Session:
 
     def _resources_of(self, config: dict[str, Any]) -> Resources:
         """Return what a trial asks for, capped if that is wanted."""
-        asked = json_to_resources(self._spec["resources_per_trial"])
+        config, resolved = split_off(config)
+        asked = json_to_resources(resolved.get("resources_per_trial", self._spec["resources_per_trial"]))
         if asked is None and self._is_class:
             asked = json_to_resources(self._trainable.default_resource_request(config))  # type: ignore[attr-defined]  # a class
         resources = asked or Resources()
@@ -220,7 +225,8 @@ class Session:
                 f"A trial asks for {resources.summary_string()}, and there are {_shown(total)}: "
                 f"it gets {capped.summary_string()}, as --fit-resources says.",
             )
-            self._spec["resources_per_trial"] = capped
+            if not is_marked(self._spec["resources_per_trial"]):
+                self._spec["resources_per_trial"] = capped  # so that it is said once
             return capped
         if self._options.queue_trials:
             log("WARNING", f"A trial asks for more than there is, {_shown(total)}: queue_trials=True lets one run.")
@@ -231,8 +237,13 @@ class Session:
             f"Insufficient cluster resources to launch trial: trial requested {resources.summary_string()} but the "
             f"cluster has only {_shown(total)}. Pass `queue_trials=True` in ray.tune.run() or on the command line to "
             "queue trials until the cluster scales up. To let trials run with what there is, start the script with "
-            "--fit-resources: python -m tunesmith.compat.ray --fit-resources SCRIPT."
+            f"--fit-resources: python -m tunesmith.compat.ray --fit-resources SCRIPT.{self._resource_help()}"
         ) from error
+
+    def _resource_help(self) -> str:
+        """Return what the trainable's author says of how to ask for less."""
+        text = self._trainable.resource_help(self._spec["config"]) if self._is_class else ""  # type: ignore[attr-defined]  # a class
+        return f" {text}" if text else ""
 
     def _request_of(self, config: dict[str, Any]) -> dict[str, float]:
         return _amounts(self._resources_of(config))
@@ -241,7 +252,8 @@ class Session:
         """Whether all trials ask for the same."""
         asks = getattr(self._trainable, "default_resource_request", None)
         own = asks is not None and asks.__func__ is not Trainable.default_resource_request.__func__  # type: ignore[attr-defined]  # class methods
-        return self._spec["resources_per_trial"] is not None or not own
+        asked = self._spec["resources_per_trial"]
+        return not own if asked is None else not is_marked(asked)
 
     def _make_trial(self, number: int, config: dict[str, Any]) -> Trial:
         return Trial(
@@ -251,7 +263,7 @@ class Session:
             config=config,
             experiment_tag=self._tag(number, config),
             experiment_dir=str(self._path),
-            spec=self._spec,
+            spec={**self._spec, **split_off(config)[1]},
             resources=self._resources_of(config),
             space=self._marked.space,
         )
@@ -259,25 +271,33 @@ class Session:
     def _tag(self, number: int, config: dict[str, Any]) -> str:
         algorithm = self._options.search_alg
         if algorithm is not None and not isinstance(algorithm, BasicVariantGenerator):
-            return naming.tag(number + 1, naming.format_vars(dict(naming.flattened(config))))
+            return naming.tag(number + 1, naming.format_vars(dict(naming.flattened(split_off(config)[0]))))
         resolved = {}
         for variable in self._marked.space.variables:
             try:
                 path, value = naming.at(config, variable.path)
             except (KeyError, IndexError, TypeError, ValueError):  # it belongs to an option that was not chosen
                 continue
-            resolved[path] = value
+            resolved[path[2:] if path[1] == ASIDE else path] = value
         return naming.tag(number, naming.format_vars(resolved))
 
 
 def _refuse_marks(spec: Mapping[str, Any]) -> None:
-    """Raise TuneError if something is to be resolved in another part of the spec than the configuration."""
+    """Raise TuneError if something is to be resolved in a part of the spec that is the same for all trials."""
     for name, part in spec.items():
-        if name != "config" and is_marked(part):
+        if name not in ("config", *RESOLVED) and is_marked(part):
             raise TuneError(
-                f"{name} is to be resolved for each trial: {part!r}. Here only the values in config can be. Put it "
-                "there, or give it as it is."
+                f"{name} is to be resolved for each trial: {part!r}. Here config, {' and '.join(RESOLVED)} can be. "
+                "Give it as it is."
             )
+
+
+def _keeping(number: int | None, score: str | None) -> dict[str, Any]:
+    """Return which checkpoints are kept: the last ones, or those with the highest score."""
+    if number is None or score in (None, "training_iteration"):
+        return {"keep_checkpoints_num": number}
+    directed = score if score.startswith("min-") else f"max-{score}"
+    return {"keep_best_checkpoints_num": number, "checkpoint_score_attr": directed}
 
 
 def _nobody(number: int) -> bool:

@@ -14,12 +14,14 @@ class Criteria(Stopper):
     """Stops a trial when any of the named values reaches its threshold, from below.
 
     Args:
-        limits: the thresholds, by name.
+        limits_of: returns the thresholds of the trial of this number, by name.
         wanted: returns whether somebody has asked that the trial of this number be stopped.
     """
 
-    def __init__(self, limits: Mapping[str, float], wanted: Callable[[int], bool] = lambda number: False) -> None:
-        self._limits = dict(limits)
+    def __init__(
+        self, limits_of: Callable[[int], Mapping[str, float]], wanted: Callable[[int], bool] = lambda number: False
+    ) -> None:
+        self._limits_of = limits_of
         self._wanted = wanted
         budget = os.environ.get("TRIALRUNNER_WALLTIME_LIMIT")
         self._budget_s = float(budget) if budget else None
@@ -37,7 +39,7 @@ class Criteria(Stopper):
         """
         if self._wanted(trial):
             return "it was asked to stop"
-        for name, limit in self._limits.items():
+        for name, limit in self._limits_of(trial).items():
             value = result.get(name)
             if value is None:
                 raise MetricError(f"Stopping criteria {name} not provided in result {result}.")

@@ -11,6 +11,8 @@ from typing import Any
 
 from tunesmith import codec, paths
 from tunesmith.compat.ray import naming
+from tunesmith.compat.ray.log import log
+from tunesmith.compat.ray.markers import split_off
 from tunesmith.compat.ray.resources import Resources
 from tunesmith.core.experiment import TrialRecord
 from tunesmith.space import Space
@@ -62,7 +64,7 @@ class Trial:
         self.has_ended = False  # and everybody was told
         self.space = space
         self._path = experiment_dir
-        self._config: dict[str, Any] | None = config
+        self._config: dict[str, Any] | None = split_off(config)[0]
         self._record: TrialRecord | None = None
 
     # -- what it is
@@ -84,7 +86,7 @@ class Trial:
     def config(self) -> dict[str, Any]:
         """The configuration, as it is now."""
         if self._config is None and self._record is not None:
-            self._config = configured(self.space, self._record.values, self._record.overrides)
+            self._config, _ = split_off(configured(self.space, self._record.values, self._record.overrides))
         return self._config or {}
 
     @property
@@ -133,7 +135,7 @@ class Trial:
         return any(result[name] >= limit for name, limit in self.stopping_criterion.items())
 
     def update_resources(self, cpu: float, gpu: float, **others: Any) -> None:
-        """Ask for other resources.
+        """Show other resources; what the run reserves for the trial stays, and a log line says so.
 
         Raises:
             ValueError: the trial runs.
@@ -141,6 +143,8 @@ class Trial:
         if self.status == Trial.RUNNING:
             raise ValueError("Cannot update resources while Trial is running.")
         self.resources = Resources(cpu, gpu, **others)
+        if self._record is not None:
+            log("WARNING", f"update_resources: what is reserved for {self} stays as it was when the trial was made.")
 
     def progress_string(self) -> str:
         """Return how far it is."""

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from tunesmith import events as e
 from tunesmith.callbacks.protocol import Callback
+from tunesmith.callbacks.tensorboard import TensorBoardLogger
 from tunesmith.compat.ray.log import log
 from tunesmith.compat.ray.loggers import DEFAULT_LOGGERS, Logger, TFLogger, UnifiedLogger
 from tunesmith.compat.ray.roster import Listener
-from tunesmith.compat.ray.sync import Syncer, get_syncer
+from tunesmith.compat.ray.sync import get_syncer
 from tunesmith.compat.ray.trial import Trial
+from tunesmith.errors import MissingPackageError
+
+_NO_CURVES: Final = frozenset({"pid", "timestamp", "time_total_s"})
+
+
+class Curves(TensorBoardLogger):
+    """Draws the curves that Tune drew in 2019."""
+
+    def _curves(self, report: e.Reported) -> dict[str, Any]:
+        return {name: value for name, value in report.result().items() if name not in _NO_CURVES}
 
 
 class TrialLogs(Listener):
@@ -31,16 +42,14 @@ class TrialLogs(Listener):
         self._upload_dir = upload_dir
         self._sync_function = sync_function
         self._logs: dict[int, UnifiedLogger] = {}
-        self._syncers: dict[int, Syncer] = {}
 
     def curves(self) -> list[Callback]:
         """Return what writes curves for TensorBoard, if that is wanted and can be."""
         if TFLogger not in self._classes:
             return []
         try:
-            tensorboard = import_module("tunesmith.callbacks.tensorboard")
-            return [tensorboard.TensorBoardLogger(prefix="ray/tune/")]
-        except ImportError as error:  # MissingPackageError is one, too
+            return [Curves(prefix="ray/tune/")]
+        except MissingPackageError as error:
             log("WARNING", f"Could not instantiate TFLogger - skipping. {error}")
             return []
 
@@ -51,16 +60,12 @@ class TrialLogs(Listener):
             return
         Path(folder).mkdir(parents=True, exist_ok=True)
         remote = f"{self._upload_dir.rstrip('/')}/{Path(folder).name}" if self._upload_dir else None
-        self._logs[trial.number] = UnifiedLogger(trial.config, folder, remote, self._classes)
-        if remote is not None:
-            self._syncers[trial.number] = get_syncer(folder, remote, self._sync_function)
+        self._logs[trial.number] = UnifiedLogger(trial.config, folder, remote, self._classes, self._sync_function)
 
     def on_trial_result(self, trial: Trial, result: dict[str, Any]) -> None:
         """Pass a result on."""
         if trial.number in self._logs:
             self._logs[trial.number].on_result(result)
-        if trial.number in self._syncers:
-            self._syncers[trial.number].sync_if_needed()
 
     def on_trial_config(self, trial: Trial) -> None:
         """Pass a new configuration on."""
@@ -68,10 +73,7 @@ class TrialLogs(Listener):
             self._logs[trial.number].update_config(trial.config)
 
     def on_trial_end(self, trial: Trial) -> None:
-        """Close the loggers of a trial that has ended, and copy what they have written."""
+        """Close the loggers of a trial that has ended."""
         logs = self._logs.pop(trial.number, None)
         if logs is not None:
             logs.close()
-        syncer = self._syncers.pop(trial.number, None)
-        if syncer is not None:
-            syncer.sync_now()
