@@ -2,9 +2,9 @@
 
     python benchmarks/suggestions.py [--counts 100 1000 10000] [--asks 30] [--without-optuna]
 
-Both know the same random trials and are asked in turn, in one process, and told each result. Set OPENBLAS_NUM_THREADS=1
-for both. Tunesmith's time is that of ``ask`` and ``tell``, Optuna's that of ``ask``, ten ``suggest_*`` and ``tell``. The
-last table is of Tunesmith alone, with as many trials under way as there are finished ones.
+Both know the same random trials and are asked in turn, in one process, and told each result; set
+OPENBLAS_NUM_THREADS=1 for both. Tunesmith's time is that of ``ask`` and ``tell``, Optuna's that of ``ask``, ten
+``suggest_*`` and ``tell``. The last table is of Tunesmith alone, with as many trials under way as there are finished.
 """
 
 from __future__ import annotations
