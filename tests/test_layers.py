@@ -57,6 +57,7 @@ THIRD_PARTY = {
     "botorch": {"integrations.ax"},
     "cmaes": {"searchers.cmaes_models"},
     "scipy": {"schedulers.pb2_model", "searchers.sobol"},
+    "scipy": {"schedulers.pb2_model", "searchers.mixture", "searchers.rung_weights", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},

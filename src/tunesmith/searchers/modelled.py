@@ -17,6 +17,7 @@ from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Engine
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Past, Suggestion
+from tunesmith.searchers.rungs import Rungs
 from tunesmith.searchers.threads import one_thread
 from tunesmith.space import Space
 from tunesmith.streams import stream
@@ -49,6 +50,7 @@ class ModelSearcher:
             leave open is drawn.
         evaluated_rewards: the metric's values at the first of these points, which are then known and not tried.
         n_initial_points: how many trials cover the space evenly; None lets the engine say.
+        rungs: where the trials' values are to be kept while they are under way, if the engine goes by them.
         seed: for bare use.
 
     Raises:
@@ -68,6 +70,7 @@ class ModelSearcher:
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
+        rungs: Rungs | None = None,
         seed: int = 0,
     ) -> None:
         if n_initial_points is not None and (not isinstance(n_initial_points, int) or n_initial_points < 0):
@@ -76,6 +79,7 @@ class ModelSearcher:
         self._points = list(points_to_evaluate or ())
         self._rewards = list(evaluated_rewards or ())
         self._n_initial = n_initial_points
+        self._rungs = rungs
         if len(self._rewards) > len(self._points):
             raise ArgumentError(
                 f"evaluated_rewards has {len(self._rewards)} values for {len(self._points)} points_to_evaluate."
@@ -108,6 +112,8 @@ class ModelSearcher:
         self._engine.check(self._encoding, objective)
         self._learnt = 0  # observations that are not of this experiment
         self._known = Known(self._encoding, objective, None if num_samples < 0 else num_samples, seed)
+        if self._rungs is not None:
+            self._rungs.setup(self._encoding, objective, self._known.num_samples, seed)
         self._seen: set[bytes] = set()
         self._one_thread = one_thread()
         if self._rewards and objective.others:
@@ -191,7 +197,7 @@ class ModelSearcher:
         rows = np.empty((0, self._encoding.dimensions))
         if number < len(self._first) + initial:
             rows = self._cover(number - len(self._first), initial)
-        elif known.count > 1 or not initial:
+        elif known.count > 1 or self._rungs is not None or not initial:
             proposal = engine.propose(known, number, rng)
             rows, memo, memos = self._encoding.canonical(proposal.rows), proposal.memo, proposal.memos
         index = self._new(rows)
@@ -233,6 +239,8 @@ class ModelSearcher:
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._known.begin(trial, row, memo)
+        if self._rungs is not None:
+            self._rungs.begin(trial, row)
 
     def correct(self, trial: int, values: Mapping[str, Any]) -> None:
         """Learn that a trial under way is made of other values than were suggested, or of a part of them."""
@@ -245,3 +253,7 @@ class ModelSearcher:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
         if final:
             self._known.end(trial, metrics, failed=failed)
+            if self._rungs is not None:
+                self._rungs.end(trial, metrics, failed=failed)
+        elif self._rungs is not None and metrics is not None:
+            self._rungs.report(trial, metrics)
