@@ -1,0 +1,166 @@
+"""The tables and the picture of benchmarks/search.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scheduler_page import grid, judged, shown
+from scoring import Score
+from searching import judging
+from searching.cells import Logs
+from searching.judging import RANDOM, Panel, anytime, final
+from searching.loops import FIRST, ROUNDS
+from searching.peers import PEERS
+from tasks import Array
+
+RIVAL = "Optuna TPE"  # what half of whose regret is asked for
+NOWHERE = 0.05  # by so much nothing may be worse than random search
+
+
+def tables(logs: Logs) -> str:
+    """What each side reaches, ours against the peers, and in words what stands out."""
+    every = list(judging.panels(logs))
+    verdicts, duels = [], []
+    for panel in every:
+        for line, verdict in fights(panel):
+            duels.append(line)
+            verdicts += [verdict] if verdict else []
+    parts = [
+        "\n".join(["Ours loses:", "", *verdicts] if verdicts else ["None of ours loses to a peer in any class."]),
+        grid(STANDING, [line for panel in every for line in standings(panel)]),
+    ]
+    if duels:
+        parts.append(grid(DUEL, duels))
+    return "\n\n".join(parts)
+
+
+STANDING = (
+    "tasks", "workers", "side", "anytime regret", "regret at the end", "random search takes", "worst against random",
+    "ms a suggestion: median, 99 %", "tasks, seeds",
+)  # fmt: skip
+
+
+def standings(panel: Panel) -> Iterator[list[str]]:
+    """A line for each side."""
+    for side in sorted(panel.curves, key=lambda name: (name != RANDOM, name not in PEERS, name)):
+        curves = {task: np.stack(list(seeds.values())) for task, seeds in panel.curves[side].items()}
+        cpu = panel.cpu[side] * 1e3
+        seeds = sorted({len(found) for found in curves.values()})
+        yield [
+            panel.family,
+            str(panel.workers),
+            side,
+            shown(judging.mean([anytime(found) for found in curves.values()])),
+            shown(judging.mean([final(found) for found in curves.values()])),
+            effort(panel, side),
+            worst(panel, side),
+            f"{np.median(cpu):.2g}, {np.percentile(cpu, 99):.2g}",
+            f"{len(curves)}, {'-'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}",
+        ]
+
+
+def effort(panel: Panel, side: str) -> str:
+    """How many times as many evaluations random search takes to the regret at the end: the median over tasks."""
+    found = []
+    for task, seeds in panel.curves[side].items():
+        if task in panel.draws and RANDOM in panel.curves:
+            count = len(panel.draws[task]) // len(panel.curves[RANDOM][task])
+            regret = float(np.mean([final(curve) for curve in seeds.values()]))
+            found.append(judging.multiple(regret, panel.draws[task], count))
+    return f"{np.median(found):.1f} x" if found else "-"
+
+
+def worst(panel: Panel, side: str) -> str:
+    """The task on which it is the worst beside random search, by the anytime regret, if that is worth a word."""
+    if side == RANDOM or RANDOM not in panel.curves:
+        return "-"
+    shared = panel.shared(side, RANDOM)
+    found = {task: float(np.mean(anytime(ours) - anytime(random))) for task, (ours, random) in shared.items()}
+    if not found:
+        return "-"
+    task = max(found, key=lambda name: found[name])
+    return f"{found[task]:+.3f}" + f" **{task}**" * (found[task] > NOWHERE)
+
+
+DUEL = (
+    "tasks", "workers", "ours", "peer", "anytime difference", "difference at the end", "ratio at the end", "p",
+    "tasks, seeds", "",
+)  # fmt: skip
+
+
+def fights(panel: Panel) -> Iterator[tuple[list[str], str]]:
+    """A line for each of ours and each peer, and a word where ours loses."""
+    for ours in (side for side in panel.curves if side not in PEERS):
+        shared = {peer: panel.shared(ours, peer) for peer in panel.curves if peer in PEERS}
+        shared = {peer: found for peer, found in shared.items() if found}
+        differences = {peer: [anytime(a) - anytime(b) for a, b in found.values()] for peer, found in shared.items()}
+        adjusted = judging.holm([judging.p_value(found) for found in differences.values()])
+        for (peer, found), p in zip(differences.items(), adjusted, strict=True):
+            pairs = shared[peer].values()
+            score, ends = judging.mean(found), judging.mean([final(a) - final(b) for a, b in pairs])
+            ratio = float(np.median([judging.ratio(final(a), final(b)) for a, b in pairs]))
+            verdict = judged(score)
+            seeds = sorted({len(values) for values in found})
+            cells = [panel.family, str(panel.workers), ours, peer, shown(score, "+.3f"), shown(ends, "+.3f")]
+            cells += [f"{ratio:.2f}", f"{p:.3g}", f"{len(found)}, {'-'.join(map(str, dict.fromkeys(seeds)))}", verdict]
+            loses = f"- {ours} to {peer} on {panel.family} tasks with {panel.workers} worker" + "s" * (panel.workers > 1)
+            yield cells, loses * (verdict == "loses")
+
+
+# -- the picture
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8B4513", "#7F7F7F")
+
+
+def picture(logs: Logs, path: Path) -> None:
+    """Regret over time: a row of panels for each number of workers, a column for each class."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    mpl.rcParams.update({"font.size": 9, "svg.hashsalt": "", "axes.spines.top": False, "axes.spines.right": False})
+    every = list(judging.panels(logs))
+    families = list(dict.fromkeys(panel.family for panel in every))
+    rows = sorted({panel.workers for panel in every})
+    size = (3.4 * len(families), 2.7 * len(rows) + 0.8)
+    figure, axes = pyplot.subplots(len(rows), len(families), figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    sides = sorted({side for panel in every for side in panel.curves}, key=lambda name: (name in PEERS, name))
+    styles = {side: ("k", ":") if side == RANDOM else (COLOURS[i % 8], "--" if side in PEERS else "-")
+              for i, side in enumerate(sides)}  # fmt: skip
+    for panel in every:
+        draw(axes[rows.index(panel.workers), families.index(panel.family)], panel, styles)
+    handles = {}
+    for axis in axes.flat:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.tight_layout(rect=(0, 0.6 / size[1], 1, 1))
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=min(len(handles), 8), frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
+    """The mean curves of a panel: over seeds, then tasks; those of sides that have all tasks."""
+    axis.set_visible(True)
+    most = max(len(curves) for curves in panel.curves.values())
+    share = np.linspace(0, 1, judging.STEPS)
+    for side, curves in panel.curves.items():
+        if len(curves) == most:
+            middle: Array = np.mean([np.mean(list(seeds.values()), axis=0) for seeds in curves.values()], axis=0)
+            colour, style = styles[side]
+            axis.plot(share, middle, style, color=colour, label=side, linewidth=1.4)
+    axis.set_yscale("log")
+    labels = (f"{FIRST}", "the last") if panel.workers == 1 else ("1", f"{ROUNDS:g}")
+    axis.set_xticks([0, 1], labels)
+    axis.set_xlim(0, 1)
+    axis.grid(alpha=0.25, linewidth=0.5)
+    axis.set_title(f"{panel.family}, {panel.workers} worker" + "s" * (panel.workers > 1), fontsize=9, loc="left")
+
+
+def headline(scores: Sequence[Score]) -> str:
+    return ", ".join(map(shown, scores))
