@@ -8,11 +8,12 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from scoring import DRAWS, Score, area, bounded
 from searching.cells import Cell, Logs
+from searching.ladders import FAMILY as FIDELITIES
 from searching.loops import ACTUAL, CPU, FIRST, ROUNDS, SEEN, TIME
+from searching.peers import RANDOM
 from tasks import Array
 
 STEPS = 101  # moments at which regret is read
-RANDOM = "random"
 Curves: TypeAlias = "dict[str, dict[int, Array]]"  # regret over time by task and seed
 
 
@@ -48,10 +49,10 @@ def panels(logs: Logs) -> Iterator[Panel]:
         cpu: dict[str, list[Array]] = {}
         draws: dict[str, list[Array]] = {}
         for cell, log in here.items():
-            curve = regrets(log, cell.workers, best[cell.task])
+            curve = regrets(log, cell, best[cell.task])
             sides.setdefault(cell.side, {}).setdefault(cell.task, {})[cell.seed] = curve
             cpu.setdefault(cell.side, []).append(log[FIRST:, CPU])
-            if cell.side == RANDOM:
+            if cell.side == RANDOM and cell.family != FIDELITIES and (np.diff(log[:, ACTUAL]) > 0).any():
                 draws.setdefault(cell.task, []).append(scaled(log[:, ACTUAL], best[cell.task]))
         yield Panel(place[1], place[0], sides, _joined(cpu), _joined(draws))
 
@@ -66,18 +67,22 @@ def scaled(actual: Array, best: float) -> Array:
     return found
 
 
-def moments(workers: int, end: float) -> Array:
-    """When regret is read: evenly on the logarithm of time, from the end of the first configurations."""
-    return np.geomspace(FIRST, end, STEPS) if workers == 1 else np.geomspace(1.0, ROUNDS, STEPS)
+def moments(cell: Cell, count: int) -> Array:
+    """When regret is read, evenly on the logarithm of time: from the end of the first configurations to the last, by
+    their count; or from the first second in which one could end, or the first twentieth of the time that there is."""
+    if cell.family == FIDELITIES:
+        return np.geomspace(0.05, 1.0, STEPS)
+    return np.geomspace(FIRST, count, STEPS) if cell.workers == 1 else np.geomspace(1.0, ROUNDS, STEPS)
 
 
-def regrets(log: Array, workers: int, best: float) -> Array:
+def regrets(log: Array, cell: Cell, best: float) -> Array:
     """The regret at each moment, of what looked best by then; 1 where nothing did."""
-    times = np.arange(1, len(log) + 1) if workers == 1 else log[:, TIME]
+    is_counted = cell.workers == 1 and cell.family != FIDELITIES
+    times = np.arange(1, len(log) + 1) if is_counted else log[:, TIME]
     seen = log[:, SEEN]
     is_better = seen < np.concatenate([[np.inf], np.minimum.accumulate(seen)[:-1]])
     values = np.concatenate([[1.0], scaled(log[is_better, ACTUAL], best)])
-    found: Array = values[np.searchsorted(times[is_better], moments(workers, len(log)) + 1e-9, side="right")]
+    found: Array = values[np.searchsorted(times[is_better], moments(cell, len(log)) + 1e-9, side="right")]
     return found
 
 

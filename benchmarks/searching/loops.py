@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from heapq import heappop, heappush
-from typing import Any
-
 import numpy as np
+from searching.ladders import Ladder, race
+from searching.peers import PEERS, RANDOM
 from searching.problems import Instance, Outcome, Task
-from searching.sides import Make, Problem
+from searching.sides import Make, Problem, ours
 from searching.spaces import Config, Disguise, draw
 from searching.special import volume
 from tasks import Array
@@ -20,7 +20,7 @@ TIME, CPU, SEEN, ACTUAL = range(4)  # columns of a run's log
 FAILED = float("inf")  # what is seen of a crash, and of what breaks a constraint
 
 
-def first(task: Task, instance: Instance, disguise: Disguise, seed: int) -> list[Config]:
+def first(task: Task, disguise: Disguise, seed: int) -> list[Config]:
     """The configurations that every side begins with."""
     rng = np.random.default_rng([seed, *task.name.encode()])
     return [draw(disguise.space, rng) for _ in range(FIRST)]
@@ -32,11 +32,13 @@ def run(task: Task, make: Make, workers: int, seed: int, *, same_design: bool = 
 
     With one worker the time counts evaluations. With more, it is virtual: evaluations take times that are lognormal,
     the same for a trial's number whatever the side, and that end is what the run is judged at. The CPU seconds are
-    those of asking for the trial and of telling its end.
+    those of asking for the trial and of telling its end. For tasks of several fidelities see `race`.
     """
     instance = task.make(seed)
     disguise = Disguise(instance.space, seed)
-    beginning = first(task, instance, disguise, seed) if same_design else None
+    beginning = first(task, disguise, seed) if same_design else None
+    if isinstance(instance, Ladder):
+        return race(instance, ours(RANDOM) if make is PEERS[RANDOM] else make, workers, seed, beginning)
     count = task.evaluations if workers == 1 else int(workers * ROUNDS * 4)
     side = make(Problem(disguise.space, instance.goals, instance.constraints, count, seed, beginning))
     recorder = Recorder(instance)
@@ -99,8 +101,3 @@ class Recorder:
     def log(self) -> Array:
         found: Array = np.array(self._rows, np.float32).reshape(-1, 4)
         return found
-
-
-def settings() -> dict[str, Any]:
-    """What runs have in common, which is to be the same in all that are compared."""
-    return {"first": FIRST, "rounds": ROUNDS, "spread": SPREAD}

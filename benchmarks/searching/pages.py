@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scheduler_page import grid, judged, shown
-from scoring import Score
 from searching import judging
 from searching.cells import Logs
-from searching.judging import RANDOM, Panel, anytime, final
+from searching.judging import Panel, anytime, final
 from searching.loops import FIRST, ROUNDS
-from searching.peers import PEERS
+from searching.ladders import FAMILY as FIDELITIES
+from searching.peers import PEERS, RANDOM
 from tasks import Array
 
-RIVAL = "Optuna TPE"  # what half of whose regret is asked for
 NOWHERE = 0.05  # by so much nothing may be worse than random search
 
 
@@ -57,20 +56,22 @@ def standings(panel: Panel) -> Iterator[list[str]]:
             shown(judging.mean([final(found) for found in curves.values()])),
             effort(panel, side),
             worst(panel, side),
-            f"{np.median(cpu):.2g}, {np.percentile(cpu, 99):.2g}",
+            "-" if panel.family == FIDELITIES else f"{np.median(cpu):.2g}, {np.percentile(cpu, 99):.2g}",
             f"{len(curves)}, {'-'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}",
         ]
 
 
 def effort(panel: Panel, side: str) -> str:
     """How many times as many evaluations random search takes to the regret at the end: the median over tasks."""
-    found = []
+    found, most = [], 0.0
     for task, seeds in panel.curves[side].items():
         if task in panel.draws and RANDOM in panel.curves:
             count = len(panel.draws[task]) // len(panel.curves[RANDOM][task])
             regret = float(np.mean([final(curve) for curve in seeds.values()]))
             found.append(judging.multiple(regret, panel.draws[task], count))
-    return f"{np.median(found):.1f} x" if found else "-"
+            most = max(most, judging.multiple(-1.0, panel.draws[task], count))
+    middle = float(np.median(found)) if found else 0.0
+    return f"{'over ' * (middle >= most)}{middle:.1f} x" if found else "-"
 
 
 def worst(panel: Panel, side: str) -> str:
@@ -160,7 +161,3 @@ def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
     axis.set_xlim(0, 1)
     axis.grid(alpha=0.25, linewidth=0.5)
     axis.set_title(f"{panel.family}, {panel.workers} worker" + "s" * (panel.workers > 1), fontsize=9, loc="left")
-
-
-def headline(scores: Sequence[Score]) -> str:
-    return ", ".join(map(shown, scores))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from searching.problems import Outcome
-from searching.sides import Make, Problem, Side, Unable
+from searching.sides import Make, Problem, Unable
 from searching.spaces import Category, Config, Number, Space, draw, everything
+from searching.syne import SyneTune
+from tasks import ETA
 
 # -- random search, the yardstick: it is drawn alike for everyone
 
@@ -27,7 +30,10 @@ class RandomSearch:
             return first[number]
         return draw(self._problem.space, np.random.default_rng([self._problem.seed, number, 0xA5C]))
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def report(self, number: int, fidelity: int, value: float) -> bool:
+        return True
+
+    def tell(self, number: int, outcome: Outcome, is_complete: bool = True) -> None:
         pass
 
 
@@ -35,16 +41,22 @@ class RandomSearch:
 
 
 class Optuna:
-    """A sampler of Optuna's, with spaces defined while they run, as its users do."""
+    """A sampler of Optuna's, with spaces defined while they run, as its users do; with its Hyperband for fidelities."""
 
     def __init__(self, sampler: str, problem: Problem) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        self._problem, self._failed = problem, optuna.trial.TrialState.FAIL
+        self._problem, self._states = problem, optuna.trial.TrialState
+        pruner = None
+        if problem.fidelities:
+            pruner = optuna.pruners.HyperbandPruner(problem.fidelities[0], problem.fidelities[-1], ETA)
         self._study = optuna.create_study(
-            directions=["minimize"] * problem.goals, sampler=getattr(optuna.samplers, sampler)(seed=problem.seed)
+            study_name=f"seed {problem.seed}",  # Hyperband draws from it
+            directions=["minimize"] * problem.goals,
+            sampler=getattr(optuna.samplers, sampler)(seed=problem.seed),
+            pruner=pruner,
         )
         for config in problem.first or ():
             self._study.enqueue_trial(config)
@@ -70,12 +82,19 @@ class Optuna:
                 )
         return config
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def report(self, number: int, fidelity: int, value: float) -> bool:
+        self._trials[number].report(value, fidelity)
+        return not self._trials[number].should_prune()
+
+    def tell(self, number: int, outcome: Outcome, is_complete: bool = True) -> None:
         trial = self._trials.pop(number)
+        if not is_complete:
+            self._study.tell(trial, state=self._states.PRUNED)
+            return
         for i, violation in enumerate(outcome.violations):
             trial.set_constraint(f"bound{i}", violation)
         if any(value != value for value in outcome.seen):
-            self._study.tell(trial, state=self._failed)
+            self._study.tell(trial, state=self._states.FAIL)
         else:
             self._study.tell(trial, list(outcome.seen))
 
@@ -144,7 +163,10 @@ class HyperOpt:
         value = min(max(value, parameter.low), parameter.high)
         return round(value) if parameter.is_whole else float(value)
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def report(self, number: int, fidelity: int, value: float) -> bool:
+        return True  # it has no early stopping
+
+    def tell(self, number: int, outcome: Outcome, is_complete: bool = True) -> None:
         doc, loss = self._docs.pop(number), outcome.seen[0]
         doc["state"] = self._base.JOB_STATE_DONE
         doc["result"] = {"status": self._base.STATUS_OK, "loss": loss}
@@ -153,17 +175,22 @@ class HyperOpt:
         self._trials.refresh()
 
 
-def optuna(sampler: str) -> Make:
-    return lambda problem: Optuna(sampler, problem)
-
-
+RANDOM = "random"
 PEERS: dict[str, Make] = {
-    "random": RandomSearch,
-    "Optuna TPE": optuna("TPESampler"),
-    "Optuna GP": optuna("GPSampler"),
+    RANDOM: RandomSearch,
+    "Optuna TPE": partial(Optuna, "TPESampler"),
+    "Optuna GP": partial(Optuna, "GPSampler"),
     "HyperOpt": HyperOpt,
+    "Syne Tune CQR": partial(SyneTune, "CQR"),
+    "Syne Tune BOHB": partial(SyneTune, "BOHB"),
 }
-PACKAGES = {"Optuna TPE": ("optuna",), "Optuna GP": ("optuna", "torch"), "HyperOpt": ("hyperopt",)}
+PACKAGES = {
+    "Optuna TPE": ("optuna",),
+    "Optuna GP": ("optuna", "torch"),
+    "HyperOpt": ("hyperopt",),
+    "Syne Tune CQR": ("syne_tune", "sklearn"),
+    "Syne Tune BOHB": ("syne_tune", "statsmodels"),
+}
 
 
 def available(name: str) -> bool:

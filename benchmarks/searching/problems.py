@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from searching.spaces import Config, Space, draw
@@ -43,11 +43,11 @@ class Instance(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task: `make` gives the instance of a seed."""
+    """A task: `make` gives what it is under a seed: an `Instance`, or a `Ladder` where there are several fidelities."""
 
     name: str
     family: str
-    make: Callable[[int], Instance]
+    make: Callable[[int], Any]
     evaluations: int = 100
 
 

@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     evaluations: int
     seed: int
     first: Sequence[Config] | None
+    fidelities: tuple[int, ...] = ()  # where there are several
 
 
 class Side(Protocol):
@@ -38,8 +39,12 @@ class Side(Protocol):
         """The configuration of trial `number`; trials are asked for in order."""
         ...
 
-    def tell(self, number: int, outcome: Outcome) -> None:
-        """The end of a trial, in any order."""
+    def report(self, number: int, fidelity: int, value: float) -> bool:
+        """What a trial gives at a fidelity, where there are several; whether it is to go on."""
+        ...
+
+    def tell(self, number: int, outcome: Outcome, is_complete: bool = True) -> None:
+        """The end of a trial, in any order; not complete if it was not to go on."""
         ...
 
 
@@ -95,23 +100,36 @@ def flat(config: Mapping[str, Any]) -> Config:
     return found
 
 
-class Ours:
-    """A searcher of Tunesmith's."""
+class OwnMake(NamedTuple):
+    """Makes sides of ours: of a searcher's class and its settings."""
 
-    def __init__(self, make: Callable[..., Any], problem: Problem) -> None:
+    kind: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def searcher(self, problem: Problem) -> Any:
+        """The searcher, which begins as it is told to if it can."""
         settings: dict[str, Any] = {}
         if problem.first is not None:
             settings["points_to_evaluate"] = [own_point(problem.space, config) for config in problem.first]
             settings["n_initial_points"] = 0
-        taken = inspect.signature(make).parameters
-        self._searcher = make(**{name: value for name, value in settings.items() if name in taken})
+        taken = inspect.signature(self.kind).parameters
+        return self.kind(**{name: value for name, value in settings.items() if name in taken} | self.settings)
+
+    def __call__(self, problem: Problem) -> Side:
+        return Ours(self.searcher(problem), problem)
+
+
+class Ours:
+    """A searcher of Tunesmith's."""
+
+    def __init__(self, searcher: Any, problem: Problem) -> None:
+        self._searcher = searcher
         self._space = OwnSpace(own_space(problem.space))
         others = tuple(Objective(f"loss{i}", "min") for i in range(1, problem.goals))
         bounds = tuple(Constraint(f"bound{i}", "<=", 0.0) for i in range(problem.constraints))
+        objective = Objective("loss0", "min", others, bounds)
         try:
-            self._searcher.setup(
-                self._space, Objective("loss0", "min", others, bounds), problem.seed, problem.evaluations
-            )
+            searcher.setup(self._space, objective, problem.seed, problem.evaluations)
         except tune.TunesmithError as error:
             raise Unable(str(error)) from error
 
@@ -124,7 +142,10 @@ class Ours:
             self._searcher.remind(number, suggestion.values, suggestion.memo)
         return flat(self._space.build(suggestion.values))
 
-    def tell(self, number: int, outcome: Outcome) -> None:
+    def report(self, number: int, fidelity: int, value: float) -> bool:
+        raise NotImplementedError  # ours are run, where there are fidelities
+
+    def tell(self, number: int, outcome: Outcome, is_complete: bool = True) -> None:
         metrics: dict[str, Any] = {f"loss{i}": value for i, value in enumerate(outcome.seen)}
         metrics |= {f"bound{i}": value for i, value in enumerate(outcome.violations)}
         metrics |= {"training_iteration": 1, "time_total_s": 1.0}
@@ -132,11 +153,11 @@ class Ours:
         self._searcher.tell(number, None if has_failed else metrics, True, has_failed)
 
 
-def ours(text: str) -> Make:
+def ours(text: str) -> OwnMake:
     """A side of ours by a searcher's name or a class of `tunesmith`, with settings if need be.
 
-    >>> ours("random"), ours("SobolSearch(points_to_evaluate=None)") # doctest: +ELLIPSIS
-    (<function ...>, <function ...>)
+    >>> ours("SobolSearch(seed=2)").settings
+    {'seed': 2}
     """
     name, settings = text, dict[str, Any]()
     if text.endswith(")"):
@@ -145,13 +166,4 @@ def ours(text: str) -> Make:
             raise ValueError(f"{text!r} is no name of a searcher with settings by name, such as TPESearch(gamma=0.1).")
         name = call.func.id
         settings = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
-    kind = type(by_name(name)) if name in NAMES else getattr(tune, name)
-
-    def make(problem: Problem) -> Side:
-        def searcher(**more: Any) -> Any:
-            return kind(**{**more, **settings})
-
-        searcher.__signature__ = inspect.signature(kind)  # type: ignore[attr-defined]
-        return Ours(searcher, problem)
-
-    return make
+    return OwnMake(type(by_name(name)) if name in NAMES else getattr(tune, name), settings)

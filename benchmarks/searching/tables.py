@@ -23,11 +23,17 @@ RPART = ("1063", "1489", "40498", "41142", "41166")  # of its instances, without
 RPART_COLUMNS = ("cp", "maxdepth", "minbucket", "minsplit", "trainsize", "repl")
 
 
-def tables(folder: Path = DATA) -> Iterator[Task]:
-    """Those that can be had; a word about those that can't."""
-    if find_spec("onnxruntime") is None or not (folder / "lcbench" / "model.onnx").exists():
-        print(f"YAHPO is left out: it needs onnxruntime and {folder / 'lcbench'}; see --yahpo.", file=sys.stderr)
-    else:
+def has_surrogates(folder: Path) -> bool:
+    """Whether they can be had; a word if they can't."""
+    if (folder / "lcbench" / "model.onnx").exists() and find_spec("onnxruntime") is not None:
+        return True
+    print(f"YAHPO is left out: it needs onnxruntime and {folder / 'lcbench'}; see --yahpo.", file=sys.stderr)
+    return False
+
+
+def tables(folder: Path, *, has_surrogates: bool) -> Iterator[Task]:
+    """The surrogates, and the tables that can be had."""
+    if has_surrogates:
         for name in INSTANCES:
             yield Task(f"lcbench {name}", FAMILY, partial(lcbench, folder / "lcbench", name))
         for name in RPART:
