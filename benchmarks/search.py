@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 from published import publish
-from searching import pages, tables
+from searching import latency, pages, tables
 from searching.cells import Cell, Keeper, merged
 from searching.loops import run
 from searching.peers import PEERS, available
@@ -45,6 +45,7 @@ from tunesmith.searchers.names import NAMES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- table: python benchmarks/search.py --update -->", "<!-- end of table -->"
+LATENCY, LATENCY_END = "<!-- latency: python benchmarks/search.py --latency --update -->", "<!-- end of latency -->"
 NOT_MODELS = {"random", "grid"}  # names of ours that there is nothing to judge of
 
 
@@ -64,6 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, help="a file for all runs")
     parser.add_argument("--again", action="store_true", help="the runs that it has are done again")
     parser.add_argument("--load", type=Path, nargs="+", default=[], help="such files, to be shown with it")
+    parser.add_argument("--latency", action="store_true", help="what a suggestion costs, and nothing else")
     parser.add_argument("--update", action="store_true", help="rewrite the tables and the picture")
     given = parser.parse_args()
     if given.seeds < 0 or given.jobs < 1:
@@ -157,8 +159,21 @@ def work(given: argparse.Namespace, keeper: Keeper) -> int:
     return len(failed)
 
 
+def cost(given: argparse.Namespace) -> int:
+    """Measure what a suggestion costs."""
+    warnings.filterwarnings("ignore")
+    rows = latency.measured(sides(given.sides), lambda text: print(text, file=sys.stderr))
+    text = latency.table(list(rows))
+    print(text)
+    if given.update:
+        publish(text, LATENCY, LATENCY_END, HERE / "search.md")
+    return 0
+
+
 def main() -> int:
     given = arguments()
+    if given.latency:
+        return cost(given)
     keeper = Keeper(given.save)
     failed = 0
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -65,6 +66,29 @@ class Optuna:
     def ask(self, number: int) -> Config:
         trial = self._trials[number] = self._study.ask()
         return self._suggested(trial, self._problem.space)
+
+    def teach(self, trials: Sequence[tuple[Config, float | None]]) -> None:
+        """Let it know trials that it has not suggested; those without a value are under way."""
+        import optuna
+
+        kinds = {p.name: self._distribution(p) for p in everything(self._problem.space)}
+        for config, value in trials:
+            state = self._states.RUNNING if value is None else self._states.COMPLETE
+            distributions = {name: kinds[name] for name in config}
+            self._study.add_trial(
+                optuna.trial.create_trial(state=state, value=value, params=config, distributions=distributions)
+            )
+
+    @staticmethod
+    def _distribution(parameter: Number | Category) -> Any:
+        from optuna import distributions
+
+        if isinstance(parameter, Category):
+            return distributions.CategoricalDistribution(parameter.options)
+        _, low, high, is_log, is_whole = parameter
+        if is_whole:
+            return distributions.IntDistribution(int(low), int(high), log=is_log)
+        return distributions.FloatDistribution(low, high, log=is_log)
 
     def _suggested(self, trial: Any, space: Space) -> Config:
         config: Config = {}

@@ -142,6 +142,11 @@ class Ours:
             self._searcher.remind(number, suggestion.values, suggestion.memo)
         return flat(self._space.build(suggestion.values))
 
+    def remind(self, number: int, values: Mapping[str, Any]) -> None:
+        """Let it know a trial that it has not suggested."""
+        if isinstance(self._searcher, Reminded):
+            self._searcher.remind(number, values, None)
+
     def report(self, number: int, fidelity: int, value: float) -> bool:
         raise NotImplementedError  # ours are run, where there are fidelities
 
