@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,5 +55,5 @@ class Keeper:
             return
         beside = self._path.with_suffix(".part.npz")
         np.savez_compressed(beside, **{json.dumps(cell): log for cell, log in self.logs.items()})
-        os.replace(beside, self._path)  # whole or not at all
+        beside.replace(self._path)  # whole or not at all
         self._written = time.monotonic()

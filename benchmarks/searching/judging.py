@@ -7,11 +7,12 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scoring import DRAWS, Score, area, bounded
+from tasks import Array
+
 from searching.cells import Cell, Logs
 from searching.ladders import FAMILY as FIDELITIES
-from searching.loops import ACTUAL, CPU, FIRST, ROUNDS, SEEN, TIME
+from searching.loops import ACTUAL, CPU, FIRST, SEEN, TIME, horizon
 from searching.peers import RANDOM
-from tasks import Array
 
 STEPS = 101  # moments at which regret is read
 Curves: TypeAlias = "dict[str, dict[int, Array]]"  # regret over time by task and seed
@@ -72,7 +73,11 @@ def moments(cell: Cell, count: int) -> Array:
     their count; or from the first second in which one could end, or the first twentieth of the time that there is."""
     if cell.family == FIDELITIES:
         return np.geomspace(0.05, 1.0, STEPS)
-    return np.geomspace(FIRST, count, STEPS) if cell.workers == 1 else np.geomspace(1.0, ROUNDS, STEPS)
+    return (
+        np.geomspace(FIRST, count, STEPS)
+        if cell.workers == 1
+        else np.geomspace(1.0, horizon(count, cell.workers), STEPS)
+    )
 
 
 def regrets(log: Array, cell: Cell, best: float) -> Array:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tasks import ACCURACY, COLUMNS, EPOCHS, ETA, HARTMANN, INSTANCES, OPTIMA, QUALITIES, SKIPPED, TIME, Array, hartmann
+
+import tunesmith as tune
 from searching.problems import SAMPLE, Outcome, Task
 from searching.sides import Make, OwnMake, Problem, flat, own_space
 from searching.spaces import Config, Disguise, Number, Space, draw, numbers
 from searching.tables import surrogate
-from tasks import ACCURACY, COLUMNS, EPOCHS, ETA, HARTMANN, INSTANCES, OPTIMA, QUALITIES, SKIPPED, TIME, Array, hartmann
-
-import tunesmith as tune
 
 FAMILY = "several fidelities"
 HORIZONS = {1: 20.0, 8: 8.0, 64: 2.0}  # by workers: how often the median configuration can be trained on each
@@ -100,7 +100,7 @@ def race(ladder: Ladder, make: Make, workers: int, seed: int, first: Sequence[Co
     the configuration is worth when fully trained, both on the scale of the task."""
     disguise = Disguise(ladder.space, seed)
     horizon = HORIZONS[workers] * ladder.unit
-    problem = Problem(disguise.space, 1, 0, -1, seed, first, ladder.fidelities)
+    problem = Problem(disguise.space, 1, 0, -1, seed, first, ladder.fidelities, workers)
     rows = (own if isinstance(make, OwnMake) else peer)(ladder, make, problem, disguise, workers, horizon)
     log: Array = np.array(rows, np.float32).reshape(-1, 3)
     values = (log[:, 1:] - ladder.best) / (ladder.median - ladder.best)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scheduler_page import grid
+
 from searching.peers import Optuna
 from searching.problems import Outcome
 from searching.sides import Make, Ours, OwnMake, Problem, Side, own_point
@@ -80,7 +81,7 @@ def measured(makes: dict[str, Make], say: Callable[[str], Any]) -> Iterator[Row]
         for behind in BEHIND:
             for side, make in makes.items():
                 is_ours = isinstance(make, OwnMake)
-                if not is_ours and not side.startswith("Optuna") or (side == "Optuna GP" and behind > MODERATE):
+                if (not is_ours and not side.startswith("Optuna")) or (side == "Optuna GP" and behind > MODERATE):
                     continue
                 say(f"{name}, {behind} trials, {side}")
                 yield Row(name, behind, 0, side, cost(make, space, behind, 0))

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import time
 from heapq import heappop, heappush
+
 import numpy as np
+from tasks import Array
+
 from searching.ladders import Ladder, race
 from searching.peers import PEERS, RANDOM
 from searching.problems import Instance, Outcome, Task
 from searching.sides import Make, Problem, ours
 from searching.spaces import Config, Disguise, draw
 from searching.special import volume
-from tasks import Array
 
 FIRST = 10  # configurations that every side begins with
-ROUNDS = 8.0  # with several workers: so many evaluations take place on each, as they take a second at the median
+HORIZONS = {8: 16.0, 64: 8.0}  # by workers: the time that there is, an evaluation takes a second at the median
 SPREAD = 0.7  # of the logarithm of what an evaluation takes
 TIME, CPU, SEEN, ACTUAL = range(4)  # columns of a run's log
 FAILED = float("inf")  # what is seen of a crash, and of what breaks a constraint
+
+
+def horizon(evaluations: int, workers: int) -> float:
+    """The time that there is."""
+    return float(evaluations) if workers == 1 else HORIZONS.get(workers, min(HORIZONS.values()))
 
 
 def first(task: Task, disguise: Disguise, seed: int) -> list[Config]:
@@ -39,8 +46,9 @@ def run(task: Task, make: Make, workers: int, seed: int, *, same_design: bool = 
     beginning = first(task, disguise, seed) if same_design else None
     if isinstance(instance, Ladder):
         return race(instance, ours(RANDOM) if make is PEERS[RANDOM] else make, workers, seed, beginning)
-    count = task.evaluations if workers == 1 else int(workers * ROUNDS * 4)
-    side = make(Problem(disguise.space, instance.goals, instance.constraints, count, seed, beginning))
+    end = horizon(task.evaluations, workers)
+    count = task.evaluations if workers == 1 else int(2 * workers * end)  # more than take place
+    side = make(Problem(disguise.space, instance.goals, instance.constraints, count, seed, beginning, workers=workers))
     recorder = Recorder(instance)
     agenda: list[tuple[float, int, Config]] = []
     spent: dict[int, float] = {}
@@ -56,7 +64,6 @@ def run(task: Task, make: Make, workers: int, seed: int, *, same_design: bool = 
 
     for _ in range(workers):
         start(0.0)
-    end = task.evaluations if workers == 1 else ROUNDS
     while agenda and agenda[0][0] <= end:
         now, number, config = heappop(agenda)
         outcome = instance.evaluate(config, np.random.default_rng([seed, number, 0x0E]))

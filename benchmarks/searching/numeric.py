@@ -7,10 +7,11 @@ from functools import partial
 from itertools import product
 
 import numpy as np
+from tasks import Array
+
 from searching.bbob import HIGH, LOW, NUMBERS, function
 from searching.problems import Evaluate, Task, plain, task
 from searching.spaces import Category, Config, Number, Parameter, Space, numbers
-from tasks import Array
 
 DIMENSIONS = (2, 5, 10, 20)
 CONTINUOUS, MIXED = "continuous", "mixed"

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from scheduler_page import grid, judged, shown
+from tasks import Array
+
 from searching import judging
 from searching.cells import Logs
 from searching.judging import Panel, anytime, final
-from searching.loops import FIRST, ROUNDS
 from searching.ladders import FAMILY as FIDELITIES
+from searching.loops import FIRST, horizon
 from searching.peers import PEERS, RANDOM
-from tasks import Array
 
 NOWHERE = 0.05  # by so much nothing may be worse than random search
 
@@ -107,7 +108,9 @@ def fights(panel: Panel) -> Iterator[tuple[list[str], str]]:
             seeds = sorted({len(values) for values in found})
             cells = [panel.family, str(panel.workers), ours, peer, shown(score, "+.3f"), shown(ends, "+.3f")]
             cells += [f"{ratio:.2f}", f"{p:.3g}", f"{len(found)}, {'-'.join(map(str, dict.fromkeys(seeds)))}", verdict]
-            loses = f"- {ours} to {peer} on {panel.family} tasks with {panel.workers} worker" + "s" * (panel.workers > 1)
+            loses = f"- {ours} to {peer} on {panel.family} tasks with {panel.workers} worker" + "s" * (
+                panel.workers > 1
+            )
             yield cells, loses * (verdict == "loses")
 
 
@@ -156,7 +159,7 @@ def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
             colour, style = styles[side]
             axis.plot(share, middle, style, color=colour, label=side, linewidth=1.4)
     axis.set_yscale("log")
-    labels = (f"{FIRST}", "the last") if panel.workers == 1 else ("1", f"{ROUNDS:g}")
+    labels = (f"{FIRST}", "the last") if panel.workers == 1 else ("1 s", f"{horizon(0, panel.workers):g} s")
     axis.set_xticks([0, 1], labels)
     axis.set_xlim(0, 1)
     axis.grid(alpha=0.25, linewidth=0.5)

@@ -1,4 +1,4 @@
-"""What is compared, peers: searchers of other libraries with their defaults, asked and told by their public interfaces."""
+"""What is compared, peers: searchers of other libraries with their defaults, by their public interfaces."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from tasks import ETA
+
 from searching.problems import Outcome
-from searching.sides import Make, Problem, Unable
+from searching.sides import Make, Problem, UnableError
 from searching.spaces import Category, Config, Number, Space, draw, everything
 from searching.syne import SyneTune
-from tasks import ETA
 
 # -- random search, the yardstick: it is drawn alike for everyone
 
@@ -42,7 +43,7 @@ class RandomSearch:
 
 
 class Optuna:
-    """A sampler of Optuna's, with spaces defined while they run, as its users do; with its Hyperband for fidelities."""
+    """A sampler of Optuna's, with spaces defined while they run; with its Hyperband where there are fidelities."""
 
     def __init__(self, sampler: str, problem: Problem) -> None:
         import optuna
@@ -131,7 +132,7 @@ class HyperOpt:
 
     def __init__(self, problem: Problem) -> None:
         if problem.goals > 1 or problem.constraints:
-            raise Unable("HyperOpt has one objective and no constraints")
+            raise UnableError("HyperOpt has one objective and no constraints")
         import hyperopt
         from hyperopt import base, tpe
 
@@ -153,7 +154,11 @@ class HyperOpt:
             return hp.choice(name, options)
         _, low, high, is_log, is_whole = parameter
         if is_whole:
-            return hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1) if is_log else hp.uniformint(name, low, high)
+            return (
+                hp.qloguniform(name, np.log(low - 0.5), np.log(high + 0.5), 1)
+                if is_log
+                else hp.uniformint(name, low, high)
+            )
         return hp.loguniform(name, np.log(low), np.log(high)) if is_log else hp.uniform(name, low, high)
 
     def ask(self, number: int) -> Config:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
 from searching.spaces import Config, Space, draw
 
 SAMPLE = 1000  # random configurations, whose median is 1 on the scale

@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import tunesmith as tune
 from searching.problems import Outcome
 from searching.spaces import Category, Config, Number, Space
-
-import tunesmith as tune
 from tunesmith.objective import Constraint, Objective
 from tunesmith.searchers.names import NAMES, by_name
 from tunesmith.searchers.protocol import Reminded, Suggestion
@@ -30,6 +29,7 @@ class Problem(NamedTuple):
     seed: int
     first: Sequence[Config] | None
     fidelities: tuple[int, ...] = ()  # where there are several
+    workers: int = 1
 
 
 class Side(Protocol):
@@ -51,7 +51,7 @@ class Side(Protocol):
 Make: TypeAlias = Callable[[Problem], Side]
 
 
-class Unable(Exception):
+class UnableError(Exception):
     """A side can't do a task; why is the message."""
 
 
@@ -111,7 +111,8 @@ class OwnMake(NamedTuple):
         settings: dict[str, Any] = {}
         if problem.first is not None:
             settings["points_to_evaluate"] = [own_point(problem.space, config) for config in problem.first]
-            settings["n_initial_points"] = 0
+            if problem.workers == 1:
+                settings["n_initial_points"] = 0  # these are all; of many workers some must begin before these end
         taken = inspect.signature(self.kind).parameters
         return self.kind(**{name: value for name, value in settings.items() if name in taken} | self.settings)
 
@@ -131,12 +132,12 @@ class Ours:
         try:
             searcher.setup(self._space, objective, problem.seed, problem.evaluations)
         except tune.TunesmithError as error:
-            raise Unable(str(error)) from error
+            raise UnableError(str(error)) from error
 
     def ask(self, number: int) -> Config:
         found = self._searcher.ask(number, 1)
         if not found:
-            raise Unable("it has no more to suggest")
+            raise UnableError("it has no more to suggest")
         suggestion = found[0] if isinstance(found[0], Suggestion) else Suggestion(found[0])
         if isinstance(self._searcher, Reminded):
             self._searcher.remind(number, suggestion.values, suggestion.memo)

@@ -121,11 +121,11 @@ class Disguise:
         """The configuration in the task's own terms."""
         found: Config = {}
         for name, value in config.items():
+            original = self._names[name]
             if name in self._flipped:
-                value = self._flipped[name].flipped(value)
-            elif name in self._options:
-                value = self._options[name][value]
-            found[self._names[name]] = value
+                found[original] = self._flipped[name].flipped(value)
+            else:
+                found[original] = self._options[name][value] if name in self._options else value
         return found
 
 

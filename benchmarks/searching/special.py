@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 import numpy as np
+from tasks import Array
+
 from searching.bbob import HIGH, LOW, function
 from searching.problems import Evaluate, Instance, Outcome, Task, task
 from searching.spaces import Config, Number, Space, numbers
 from searching.trees import scaled
-from tasks import Array
 
 FAMILY = "noisy, constrained, several objectives"
 
@@ -19,7 +20,9 @@ def special() -> Iterator[Task]:
     for number, d, noise in ((1, 5, 0.1), (8, 5, 0.1), (15, 5, 0.2), (21, 5, 0.2)):
         yield task(f"f{number} with noise, d={d}", FAMILY, partial(noisy, number, d, noise))
     for number, d, count in ((1, 5, 1), (10, 5, 2), (15, 5, 2), (1, 10, 3)):
-        yield task(f"f{number} with {count} constraints, d={d}", FAMILY, partial(bound, number, d, count), constraints=count)
+        yield task(
+            f"f{number} with {count} constraints, d={d}", FAMILY, partial(bound, number, d, count), constraints=count
+        )
     for name, d in (("spheres", 5), ("convex", 6), ("concave", 6), ("gaps", 6)):
         yield Task(f"two objectives, {name}, d={d}", FAMILY, cache(partial(pair, name, d)))
 
@@ -76,7 +79,8 @@ def volume(points: Array) -> float:
 
 
 def pair(name: str, d: int, seed: int) -> Instance:
-    """Two objectives whose front is known: the squared distances to two points, or ZDT 1, 2 and 3 with the distance to a place as their base.
+    """Two objectives whose front is known: the squared distances to two points, or ZDT 1, 2 and 3, whose front lies
+    where all variables but the first have a certain place.
 
     Source of the latter three: Zitzler, Deb and Thiele, Comparison of Multiobjective Evolutionary Algorithms, 2000.
     """

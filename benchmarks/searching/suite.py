@@ -11,7 +11,8 @@ from searching.problems import Task
 
 QUICK = {
     "f1, d=2", "f8, d=5", "f15, d=5", "f21, d=5", "f10, d=10", "f24, d=20",
-    "f1 with whole numbers, d=10", "f21 with whole numbers, d=5", "f8 with categories, d=6", "f15 with categories, d=10",
+    "f1 with whole numbers, d=10", "f21 with whole numbers, d=5",
+    "f8 with categories, d=6", "f15 with categories, d=10",
     "lcbench 167168", "rbv2_rpart 1489", "HPOBench car", "HPOLib naval_propulsion", "NASBench201 cifar100",
     "tree of 3 functions", "tree of 4 functions, shared variables", "nested tree", "optional parts",
     "scikit-learn on breast_cancer",

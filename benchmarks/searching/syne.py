@@ -7,10 +7,11 @@ import logging
 import warnings
 from typing import Any
 
-from searching.problems import Outcome
-from searching.sides import Problem, Unable
-from searching.spaces import Category, Config, Number, active, everything
 from tasks import ETA
+
+from searching.problems import Outcome
+from searching.sides import Problem, UnableError
+from searching.spaces import Category, Config, Number, active, everything
 
 SEVERAL = {"CQR": "ASHACQR", "BOHB": "BOHB"}  # its schedulers where there are several fidelities
 ONE = {"CQR": "CQR", "BOHB": "TPE"}  # BOHB's model without them is its TPE
@@ -21,7 +22,7 @@ class SyneTune:
 
     def __init__(self, name: str, problem: Problem) -> None:
         if problem.goals > 1 or problem.constraints:
-            raise Unable("this searcher has one objective and no constraints")
+            raise UnableError("this searcher has one objective and no constraints")
         logging.disable(logging.WARNING)
         warnings.filterwarnings("ignore")
         from syne_tune.backend.trial_status import Trial
@@ -50,7 +51,9 @@ class SyneTune:
             return config_space.choice(list(parameter.options))
         _, low, high, is_log, is_whole = parameter
         kinds = {(False, False): "uniform", (True, False): "loguniform", (False, True): "randint"}
-        return getattr(config_space, kinds.get((is_log, is_whole), "lograndint"))(*((int if is_whole else float)(b) for b in (low, high)))
+        return getattr(config_space, kinds.get((is_log, is_whole), "lograndint"))(
+            *((int if is_whole else float)(b) for b in (low, high))
+        )
 
     def _filled(self, config: Config) -> Config:
         """A configuration with the first or the middle value of what is not active."""
@@ -61,7 +64,7 @@ class SyneTune:
     def ask(self, number: int) -> Config:
         suggestion = self._scheduler.suggest()
         if suggestion is None:
-            raise Unable("it has no more to suggest")
+            raise UnableError("it has no more to suggest")
         trial = self._trials[number] = self._trial(number, suggestion.config, datetime.datetime.now(datetime.UTC))
         self._scheduler.on_trial_add(trial)
         return {p.name: suggestion.config[p.name] for p in active(self._problem.space, suggestion.config)}

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tasks import ACCURACY, COLUMNS, EPOCHS, INSTANCES, OUTSIDE, SKIPPED, Array
+
 from searching.problems import Evaluate, Instance, Outcome, Task, plain
 from searching.spaces import Category, Config, Number, Parameter, Space, draw
-from tasks import ACCURACY, COLUMNS, EPOCHS, INSTANCES, OUTSIDE, SKIPPED, Array
 
 FAMILY = "hyperparameters"
 DATA = OUTSIDE.parent  # the folder of the surrogates, beside the checkout

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+
 from searching.bbob import HIGH, LOW, function
 from searching.problems import NOTHING, Evaluate, Instance, Task, plain, task
 from searching.spaces import Category, Config, Number, Space, draw, numbers
