@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from published import publish
 from searching import latency, pages, tables
-from searching.cells import Cell, Keeper, merged
+from searching.cells import Cell, Keeper, here, merged
 from searching.loops import run
 from searching.peers import PEERS, available
 from searching.problems import Task
@@ -173,15 +173,15 @@ def main() -> int:
     given = arguments()
     if given.latency:
         return cost(given)
-    keeper = Keeper(given.save)
+    keeper = Keeper(given.save, here("what each side likes" if given.own_design else "the same configurations"))
     failed = 0
     try:
         if given.seeds:
             failed = work(given, keeper)
     finally:
         keeper.close()
-    logs = {**merged(given.load), **keeper.logs}
-    text = pages.tables(logs)
+    logs, about = merged(given.load, keeper.logs, keeper.about)
+    text = pages.tables(logs, about)
     print(text)
     if given.update:
         publish(text, BEGIN, END, HERE / "search.md")

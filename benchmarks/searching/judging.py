@@ -53,7 +53,7 @@ def panels(logs: Logs) -> Iterator[Panel]:
             curve = regrets(log, cell, best[cell.task])
             sides.setdefault(cell.side, {}).setdefault(cell.task, {})[cell.seed] = curve
             cpu.setdefault(cell.side, []).append(log[FIRST:, CPU])
-            if cell.side == RANDOM and cell.family != FIDELITIES and (np.diff(log[:, ACTUAL]) > 0).any():
+            if cell.side == RANDOM and cell.family != FIDELITIES and (log[1:, ACTUAL] > log[:-1, ACTUAL]).any():
                 draws.setdefault(cell.task, []).append(scaled(log[:, ACTUAL], best[cell.task]))
         yield Panel(place[1], place[0], sides, _joined(cpu), _joined(draws))
 

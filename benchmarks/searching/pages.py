@@ -11,7 +11,7 @@ from scheduler_page import grid, judged, shown
 from tasks import Array
 
 from searching import judging
-from searching.cells import Logs
+from searching.cells import About, Logs
 from searching.judging import Panel, anytime, final
 from searching.ladders import FAMILY as FIDELITIES
 from searching.loops import FIRST, horizon
@@ -20,7 +20,7 @@ from searching.peers import PEERS, RANDOM
 NOWHERE = 0.05  # by so much nothing may be worse than random search
 
 
-def tables(logs: Logs) -> str:
+def tables(logs: Logs, about: About) -> str:
     """What each side reaches, ours against the peers, and in words what stands out."""
     every = list(judging.panels(logs))
     verdicts, duels = [], []
@@ -34,6 +34,8 @@ def tables(logs: Logs) -> str:
     ]
     if duels:
         parts.append(grid(DUEL, duels))
+    versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in about.versions.items())
+    parts.append(f"Every side begins with {about.design}. Measured with {versions}.")
     return "\n\n".join(parts)
 
 
