@@ -141,6 +141,8 @@ def picture(logs: Logs, path: Path) -> None:
               for i, side in enumerate(sides)}  # fmt: skip
     for panel in every:
         draw(axes[rows.index(panel.workers), families.index(panel.family)], panel, styles)
+    for row in axes:
+        row[0].set_ylabel("regret")
     handles = {}
     for axis in axes.flat:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
@@ -152,6 +154,8 @@ def picture(logs: Logs, path: Path) -> None:
 
 def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
     """The mean curves of a panel: over seeds, then tasks; those of sides that have all tasks."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     axis.set_visible(True)
     most = max(len(curves) for curves in panel.curves.values())
     share = np.linspace(0, 1, judging.STEPS)
@@ -161,8 +165,17 @@ def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
             colour, style = styles[side]
             axis.plot(share, middle, style, color=colour, label=side, linewidth=1.4)
     axis.set_yscale("log")
-    labels = (f"{FIRST}", "the last") if panel.workers == 1 else ("1 s", f"{horizon(0, panel.workers):g} s")
-    axis.set_xticks([0, 1], labels)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.set_xticks([0, 1], span(panel))
     axis.set_xlim(0, 1)
     axis.grid(alpha=0.25, linewidth=0.5)
     axis.set_title(f"{panel.family}, {panel.workers} worker" + "s" * (panel.workers > 1), fontsize=9, loc="left")
+
+
+def span(panel: Panel) -> tuple[str, str]:
+    """From where to where the time goes."""
+    if panel.family == FIDELITIES:
+        return "5 %", "all of the time"
+    return (f"{FIRST}", "all evaluations") if panel.workers == 1 else ("1 s", f"{horizon(0, panel.workers):g} s")
