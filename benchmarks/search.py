@@ -79,7 +79,7 @@ def sides(names: Sequence[str] | None) -> dict[str, Make]:
     """The sides that can run, by their names in the tables."""
     if names is None:
         names = [*PEERS, *(name for name in NAMES if name not in NOT_MODELS)]
-    found = {}
+    found: dict[str, Make] = {}
     for text in names:
         if text not in PEERS:
             label, _, rest = text.partition("=")

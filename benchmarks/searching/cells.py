@@ -81,7 +81,8 @@ class Keeper:
 
     def __init__(self, path: Path | None, about: About) -> None:
         self._path = path
-        self.logs, self.about = {}, about
+        self.logs: Logs = {}
+        self.about = about
         if path and path.exists():
             self.logs, old = load(path)
             self.about = old.joined(about)

@@ -114,7 +114,7 @@ class OwnMake(NamedTuple):
             if problem.workers == 1:
                 settings["n_initial_points"] = 0  # these are all; of many workers some must begin before these end
         taken = inspect.signature(self.kind).parameters
-        return self.kind(**{name: value for name, value in settings.items() if name in taken} | self.settings)
+        return self.kind(**{name: value for name, value in settings.items() if name in taken} | dict(self.settings))
 
     def __call__(self, problem: Problem) -> Side:
         return Ours(self.searcher(problem), problem)
