@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scheduler_page import grid, judged, shown
+from scoring import Score
 from tasks import Array
 
 from searching import judging
@@ -17,23 +18,23 @@ from searching.ladders import FAMILY as FIDELITIES
 from searching.loops import FIRST, horizon
 from searching.peers import PEERS, RANDOM
 
+DEFAULT, HALVED = "Optuna TPE", ("mixed", "conditional")  # whose regret is to be halved, and where
 NOWHERE = 0.05  # by so much nothing may be worse than random search
 
 
 def tables(logs: Logs, about: About) -> str:
     """What each side reaches, ours against the peers, and in words what stands out."""
     every = list(judging.panels(logs))
-    verdicts, duels = [], []
-    for panel in every:
-        for line, verdict in fights(panel):
-            duels.append(line)
-            verdicts += [verdict] if verdict else []
-    parts = [
-        "\n".join(["Ours loses:", "", *verdicts] if verdicts else ["None of ours loses to a peer in any class."]),
-        grid(STANDING, [line for panel in every for line in standings(panel)]),
-    ]
+    duels = [duel for panel in every for duel in fights(panel)]
+    losses = [f"- {d.ours} to {d.peer}: {d.family}, {workers(d.workers)}" for d in duels if d.verdict == "loses"]
+    parts = [grid(STANDING, [line for panel in every for line in standings(panel)])]
     if duels:
-        parts.append(grid(DUEL, duels))
+        parts = [
+            grid(GATE, list(gates(every, duels))),
+            "\n".join(["Ours loses:", "", *losses] if losses else ["None of ours loses to a peer in any class."]),
+            *parts,
+            grid(DUEL, [duel.line() for duel in duels]),
+        ]
     versions = ", ".join(f"{name} {' and '.join(found)}" for name, found in about.versions.items())
     parts.append(f"Every side begins with {about.design}. Measured with {versions}.")
     return "\n\n".join(parts)
@@ -50,7 +51,7 @@ def standings(panel: Panel) -> Iterator[list[str]]:
     for side in sorted(panel.curves, key=lambda name: (name != RANDOM, name not in PEERS, name)):
         curves = {task: np.stack(list(seeds.values())) for task, seeds in panel.curves[side].items()}
         cpu = panel.cpu[side] * 1e3
-        seeds = sorted({len(found) for found in curves.values()})
+        at_worst = worst(panel, side)
         yield [
             panel.family,
             str(panel.workers),
@@ -58,9 +59,9 @@ def standings(panel: Panel) -> Iterator[list[str]]:
             shown(judging.mean([anytime(found) for found in curves.values()])),
             shown(judging.mean([final(found) for found in curves.values()])),
             effort(panel, side),
-            worst(panel, side),
+            f"{at_worst[0]:+.3f}" + f" **{at_worst[1]}**" * (at_worst[0] > NOWHERE) if at_worst else "-",
             "-" if panel.family == FIDELITIES else f"{np.median(cpu):.2g}, {np.percentile(cpu, 99):.2g}",
-            f"{len(curves)}, {'-'.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))}",
+            f"{len(curves)}, {extent([len(found) for found in curves.values()])}",
         ]
 
 
@@ -77,16 +78,35 @@ def effort(panel: Panel, side: str) -> str:
     return f"{'over ' * (middle >= most)}{middle:.1f} x" if found else "-"
 
 
-def worst(panel: Panel, side: str) -> str:
-    """The task on which it is the worst beside random search, by the anytime regret, if that is worth a word."""
+def worst(panel: Panel, side: str) -> tuple[float, str] | None:
+    """By how much it is worse than random search on the task where it is worst, by the anytime regret, and which."""
     if side == RANDOM or RANDOM not in panel.curves:
-        return "-"
+        return None
     shared = panel.shared(side, RANDOM)
-    found = {task: float(np.mean(anytime(ours) - anytime(random))) for task, (ours, random) in shared.items()}
-    if not found:
-        return "-"
-    task = max(found, key=lambda name: found[name])
-    return f"{found[task]:+.3f}" + f" **{task}**" * (found[task] > NOWHERE)
+    return max(((float(np.mean(anytime(a) - anytime(b))), task) for task, (a, b) in shared.items()), default=None)
+
+
+class Duel(NamedTuple):
+    """What sets one of ours apart from a peer, on a class of tasks."""
+
+    family: str
+    workers: int
+    ours: str
+    peer: str
+    anytime: Score  # the difference
+    final: Score
+    ratios: list[float]  # of the regrets at the end, by task
+    p: float
+    seeds: list[int]  # by task
+
+    @property
+    def verdict(self) -> str:
+        return judged(self.anytime)
+
+    def line(self) -> list[str]:
+        cells = [self.family, str(self.workers), self.ours, self.peer, shown(self.anytime, "+.3f")]
+        cells += [shown(self.final, "+.3f"), f"{np.median(self.ratios):.2f}", f"{self.p:.3g}"]
+        return [*cells, f"{len(self.seeds)}, {extent(self.seeds)}", self.verdict]
 
 
 DUEL = (
@@ -95,8 +115,8 @@ DUEL = (
 )  # fmt: skip
 
 
-def fights(panel: Panel) -> Iterator[tuple[list[str], str]]:
-    """A line for each of ours and each peer, and a word where ours loses."""
+def fights(panel: Panel) -> Iterator[Duel]:
+    """Each of ours against each peer."""
     for ours in (side for side in panel.curves if side not in PEERS):
         shared = {peer: panel.shared(ours, peer) for peer in panel.curves if peer in PEERS}
         shared = {peer: found for peer, found in shared.items() if found}
@@ -104,16 +124,45 @@ def fights(panel: Panel) -> Iterator[tuple[list[str], str]]:
         adjusted = judging.holm([judging.p_value(found) for found in differences.values()])
         for (peer, found), p in zip(differences.items(), adjusted, strict=True):
             pairs = shared[peer].values()
-            score, ends = judging.mean(found), judging.mean([final(a) - final(b) for a, b in pairs])
-            ratio = float(np.median([judging.ratio(final(a), final(b)) for a, b in pairs]))
-            verdict = judged(score)
-            seeds = sorted({len(values) for values in found})
-            cells = [panel.family, str(panel.workers), ours, peer, shown(score, "+.3f"), shown(ends, "+.3f")]
-            cells += [f"{ratio:.2f}", f"{p:.3g}", f"{len(found)}, {'-'.join(map(str, dict.fromkeys(seeds)))}", verdict]
-            loses = f"- {ours} to {peer} on {panel.family} tasks with {panel.workers} worker" + "s" * (
-                panel.workers > 1
-            )
-            yield cells, loses * (verdict == "loses")
+            ends = judging.mean([final(a) - final(b) for a, b in pairs])
+            ratios = [judging.ratio(final(a), final(b)) for a, b in pairs]
+            seeds = [len(values) for values in found]
+            yield Duel(panel.family, panel.workers, ours, peer, judging.mean(found), ends, ratios, p, seeds)
+
+
+def extent(seeds: Sequence[int]) -> str:
+    """From how few to how many."""
+    return "-".join(map(str, dict.fromkeys((min(seeds), max(seeds)))))
+
+
+def workers(count: int) -> str:
+    return f"{count} worker" + "s" * (count > 1)
+
+
+GATE = (
+    "workers", "ours", "loses to a peer", f"better than {DEFAULT}", f"share of {DEFAULT}'s regret at the end",
+    "worst against random",
+)  # fmt: skip
+
+
+def gates(every: Sequence[Panel], duels: Sequence[Duel]) -> Iterator[list[str]]:
+    """What is asked for, of each of ours: nowhere worse, and better where it can be."""
+    for count, ours in dict.fromkeys((duel.workers, duel.ours) for duel in duels):
+        of_it = [duel for duel in duels if (duel.workers, duel.ours) == (count, ours)]
+        panels = [panel for panel in every if panel.workers == count and ours in panel.curves]
+        lost = dict.fromkeys(duel.family for duel in of_it if duel.verdict == "loses")
+        rival = [duel for duel in of_it if duel.peer == DEFAULT]
+        won = [duel.family for duel in rival if duel.verdict == "wins"]
+        ratios = [ratio for duel in rival if duel.family in HALVED for ratio in duel.ratios]
+        worsts = [found[0] for panel in panels if (found := worst(panel, ours))]
+        yield [
+            str(count),
+            ours,
+            f"in {len(lost)} of {len(panels)} classes, 0 asked",
+            f"in {len(won)} of {len(rival)} classes, 4 of 6 asked" if rival else "-",
+            f"{np.median(ratios):.2f} on {' and '.join(HALVED)} tasks, 0.5 asked" if ratios else "-",
+            f"{max(worsts):+.3f}, {NOWHERE:+.2f} at most asked" if worsts else "-",
+        ]
 
 
 # -- the picture
@@ -171,7 +220,7 @@ def draw(axis: Any, panel: Panel, styles: dict[str, tuple[str, str]]) -> None:
     axis.set_xticks([0, 1], span(panel))
     axis.set_xlim(0, 1)
     axis.grid(alpha=0.25, linewidth=0.5)
-    axis.set_title(f"{panel.family}, {panel.workers} worker" + "s" * (panel.workers > 1), fontsize=9, loc="left")
+    axis.set_title(f"{panel.family}, {workers(panel.workers)}", fontsize=9, loc="left")
 
 
 def span(panel: Panel) -> tuple[str, str]:

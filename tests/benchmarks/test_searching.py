@@ -336,6 +336,8 @@ def test_the_tables_say_who_wins_and_who_loses(cell):
                 rows = [(i, level + 0.01 * (seed + task), level + 0.01 * (seed + task)) for i in range(20)]
                 logs[cell._replace(task=f"task {task}", seed=seed, side=side)] = log_of(*rows)
     text = tables(logs, here("the same configurations"))
-    assert "- worse to Optuna TPE on continuous tasks with 1 worker" in text
+    assert "- worse to Optuna TPE: continuous, 1 worker" in text
     assert "- ours to" not in text
     assert text.count("| wins |") == 3
+    assert "| 1 | ours | in 0 of 1 classes, 0 asked | in 1 of 1 classes" in text
+    assert "| 1 | worse | in 1 of 1 classes, 0 asked | in 0 of 1 classes" in text
