@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 import tunesmith as tune
 from tests.conftest import Run
+from tunesmith.core.limits import Limits
 
 
 def good(config: dict[str, Any]) -> None:
@@ -152,10 +154,11 @@ def test_a_trainable_that_crashes_in_c(run: Run) -> None:
     assert "string_at" in (trial.path / "error.txt").read_text() + (trial.path / "stderr").read_text()
 
 
-def test_a_trainable_that_hangs_is_ended_by_the_budget(run: Run) -> None:
+def test_a_trainable_that_hangs_is_ended_by_the_budget(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def hang(config: dict[str, Any]) -> None:
         threading.Event().wait()
 
+    monkeypatch.setattr("tunesmith.running.Limits", partial(Limits, stop_grace_s=0.2))
     results = run(hang, num_samples=3, time_budget_s=0.3, max_concurrent_trials=2)
     assert [t.status for t in results] == ["TERMINATED", "TERMINATED", "PENDING"]
     assert "time budget of 0.3 s" in results[0].reason

@@ -15,6 +15,7 @@ import pytest
 import tunesmith as tune
 from tests.conftest import Run
 from tunesmith import events as e
+from tunesmith.clock import uptime
 from tunesmith.store.sqlite import EventStore
 
 
@@ -186,12 +187,23 @@ def test_with_population_based_training_a_longer_stop_lets_the_population_go_on(
     assert len(recorded(longer, e.Cloned)) > len(before)
 
 
-def test_what_a_time_budget_has_ended_goes_on_with_a_larger_one(run: Run) -> None:
+def test_what_a_time_budget_has_ended_goes_on_with_a_larger_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hurry(tune.Callback):
+        """Lets an hour pass with the first report."""
+
+        passed = 0.0
+
+        def on_events(self, events: Any) -> None:
+            if any(isinstance(event, e.Reported) for event in events):
+                self.passed = 3600.0
+
+    hurry = Hurry()
+    monkeypatch.setattr("tunesmith.assembly.uptime", lambda: uptime() + hurry.passed)
     arguments: dict[str, Any] = {"name": "e", "num_samples": 1, "checkpoint_at_end": True}
-    first = run(Steps, time_budget_s=0.3, **arguments)
+    first = run(Steps, time_budget_s=3600, callbacks=[hurry], **arguments)
     assert "time budget" in first.stop_reason
     (before,) = iterations(first)
-    longer = run(Steps, stop={"training_iteration": len(before) + 3}, time_budget_s=60, resume="extend", **arguments)
+    longer = run(Steps, stop={"training_iteration": len(before) + 3}, time_budget_s=7200, resume="extend", **arguments)
     assert iterations(longer) == [[*range(1, len(before) + 4)]]
     assert longer.stop_reason == ""
 

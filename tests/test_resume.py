@@ -142,7 +142,7 @@ def test_a_terminal_that_is_closed_saves_what_runs_and_leaves_no_process(tmp_pat
 
 def test_without_a_terminal_from_the_start_a_hang_up_means_nothing(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = ["nohup", sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+    command = ["nohup", sys.executable, str(tmp_path / "script.py"), str(tmp_path), "0", "0.5"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     wait_for((tmp_path / "ready").exists)
     process.send_signal(signal.SIGHUP)

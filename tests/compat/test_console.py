@@ -40,7 +40,8 @@ def test_states_are_in_the_order_of_the_alphabet_and_counted_in_that_of_their_co
 
 @pytest.mark.parametrize(("verbose", "statuses", "results"), [(0, 0, 0), (1, 3, 0), (2, 3, 1)])
 def test_verbose_says_what_is_printed(tmp_path: Path, verbose: int, statuses: int, results: int) -> None:
-    played = act(tmp_path, f"run(Count, stop={{'training_iteration': 1}}, verbose={verbose})")
+    body = "import tunesmith.compat.ray.console as console\nconsole._STATUS_EVERY_S = 3600\n"  # however slow it is here
+    played = act(tmp_path, body + f"run(Count, stop={{'training_iteration': 1}}, verbose={verbose})")
     assert played.out.count("== Status ==\n") == statuses
     assert played.out.count("Result for Count_0:\n") == results
 

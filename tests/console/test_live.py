@@ -311,12 +311,12 @@ def test_pictures_are_rare_and_know_nothing_of_most_trials(open_stage: Open, mon
         return picture
 
     monkeypatch.setattr(Screen, "lines", counting)
-    stage, terminal = open_stage(total=100_000)
+    stage, terminal = open_stage(total=25_000)
     stage.experiment.trials = Trials()
-    for number in range(100_000):
-        stage.now += 0.0001
+    for number in range(25_000):
+        stage.now += 0.0004
         stage.trial(number, float(number * 7919 % 100_003))
-        if number % 1000 == 0:
+        if number % 250 == 0:
             terminal.read()
     assert 20 <= len(drawn) <= 41  # four in a second, of ten
     assert max(drawn) < 2 * 200 + 100

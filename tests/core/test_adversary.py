@@ -230,7 +230,7 @@ def make(seed: int, limits: Limits) -> Controller:
     )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 10**9),
     trials=st.integers(1, 6),

@@ -243,7 +243,7 @@ def something(rng: Random, n: int, trial: int, ledger: Ledger, model: Model) -> 
     return []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 10**9),
     keep=st.builds(
@@ -273,7 +273,6 @@ def test_what_may_still_be_needed_is_never_discarded_and_a_resumed_run_discards_
     assert twin.retention.size == ledger.retention.size
 
 
-@settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10**9), cut=st.integers(1, 40), last=st.sampled_from([None, 2]))
 def test_a_run_that_was_resumed_in_the_middle_discards_what_an_uninterrupted_one_does(
     seed: int, cut: int, last: int | None

@@ -51,6 +51,8 @@ def train(config):
     subprocess.Popen([sys.executable, "-S", "-c", CHAIN])
     while not all(tree.exists() for tree in trees):
         time.sleep(0.01)
+        if HOW == "timeout":
+            tune.report(loss=1.0)  # on a busy machine this takes longer than it may be silent
     Path(PLACE, "ready").touch()
     if HOW == "complete":
         while not Path(PLACE, "go").exists():
@@ -65,7 +67,7 @@ def train(config):
 if __name__ == "__main__":
     tune.run(
         train, {}, metric="loss", mode="min", verbose=0, storage_path=PLACE, name="run",
-        heartbeat_timeout_s=1.0 if HOW == "timeout" else None,
+        heartbeat_timeout_s=2.0 if HOW == "timeout" else None,
         stop=(lambda trial_id, result: Path(PLACE, "go").exists()) if HOW == "stop" else None,
         executor=tune.LocalExecutor(start=START),
     )

@@ -7,7 +7,7 @@ from math import ceil, inf, log, nan
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.schedulers.world import World
@@ -166,7 +166,6 @@ def check_no_stall(make: Callable[[], Scheduler], plan: dict[str, Any], replace_
     assert again.scheduler.describe(again) == world.scheduler.describe(world)
 
 
-@settings(max_examples=100, deadline=None)
 @given(arguments(), plans(), st.sampled_from([{}, {"rules": RULES_2019}]), st.integers(0, 40))
 def test_every_trial_ends_whatever_happens(
     arguments: dict[str, Any], plan: dict[str, Any], rules: dict[str, Any], replace_at: int

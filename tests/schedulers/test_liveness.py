@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunesmith import commands as c
@@ -364,7 +364,6 @@ def state(controller: Controller) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-@settings(max_examples=100, deadline=None)
 @given(plan=PLANS, data=st.data())
 def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: Plan, data: st.DataObject) -> None:
     world = World(plan, data.draw(SCHEDULERS[name]))

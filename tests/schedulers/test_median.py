@@ -4,7 +4,7 @@ from math import inf, nan
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.schedulers.test_asha import LOSS, SCORE, check_no_stall, plans, say, started
@@ -21,7 +21,6 @@ def rule(**options: Any) -> MedianStoppingRule:
     )
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.fixed_dictionaries(
         {

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.schedulers.test_asha import SCORE, arguments, check_no_stall, plans
@@ -23,7 +23,6 @@ def progressive(rungs: int = 3) -> Progressive:
     return Progressive(Ladders([tuple(PromotionRung(3**k, 3) for k in range(rungs))]), SCORE)
 
 
-@settings(max_examples=100, deadline=None)
 @given(arguments(brackets=False), plans(), st.integers(0, 40))
 def test_every_trial_ends_whatever_happens(arguments: dict[str, Any], plan: dict[str, Any], replace_at: int) -> None:
     check_no_stall(lambda: PASHAScheduler(**arguments), plan, replace_at)

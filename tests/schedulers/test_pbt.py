@@ -435,7 +435,7 @@ def check(world: type[Resumed], make: Callable[[], Scheduler], plan: dict[str, A
     assert again.scheduler.describe(again) == first.scheduler.describe(first)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(plans(), st.booleans(), st.integers(0, 40), st.sampled_from([1, 2, 5]), st.sampled_from([0.25, 0.5]))
 def test_every_trial_ends_whatever_happens(
     plan: dict[str, Any], synch: bool, replace_at: int, interval: int, quantile: float
@@ -510,7 +510,7 @@ class Adverse(Resumed):
         self.review()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.booleans(), st.integers(2, 9), st.integers(1, 4), st.integers(0, 120))
 def test_donors_that_die_never_give_a_clone_that_begins_from_nothing(
     seed: int, synch: bool, trials: int, slots: int, replace_at: int

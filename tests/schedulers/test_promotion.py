@@ -37,7 +37,7 @@ def ends(world: World) -> list[int]:
     return [trial.iteration for trial in world.trials]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(arguments(), plans(), st.integers(0, 40))
 def test_every_trial_ends_whatever_happens(arguments: dict[str, Any], plan: dict[str, Any], replace_at: int) -> None:
     check_no_stall(lambda: promotion(**arguments), plan, replace_at)

@@ -170,11 +170,20 @@ def _same(first: str, second: str) -> bool:
 
 
 def _is_importable(trainable: Callable[..., Any]) -> bool:
-    """Whether the trainable is a plain name in a module that a fresh process can import."""
+    """Whether the trainable is a plain name in a module that a fresh process can import, and may."""
     module = _module_of(trainable)
     if module is None or module.__name__ == "__main__" or not isinstance(trainable, (FunctionType, type)):
         return False
-    return getattr(module, trainable.__qualname__, None) is trainable and _can_import(module)
+    if getattr(module, trainable.__qualname__, None) is not trainable or _is_registered(module.__name__):
+        return False
+    return _can_import(module)
+
+
+def _is_registered(name: str) -> bool:
+    """Whether cloudpickle has been told to send what is in the module, or in a package around it, by value."""
+    cloudpickle = sys.modules.get("cloudpickle")
+    registered = cloudpickle.list_registry_pickle_by_value() if cloudpickle else ()
+    return any(f"{name}.".startswith(f"{other}.") for other in registered)
 
 
 # -- finding what can't be sent
