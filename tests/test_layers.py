@@ -56,7 +56,6 @@ THIRD_PARTY = {
     "ProcessOptimizer": {"integrations.process_optimizer"},
     "botorch": {"integrations.ax"},
     "cmaes": {"searchers.cmaes_models"},
-    "scipy": {"schedulers.pb2_model", "searchers.sobol"},
     "scipy": {"schedulers.pb2_model", "searchers.mixture", "searchers.rung_weights", "searchers.sobol"},
     "threadpoolctl": {"searchers.threads"},
     "tensorboard": {"callbacks.tensorboard"},
