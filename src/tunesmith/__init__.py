@@ -72,11 +72,13 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.auto import AutoSearch as AutoSearch
+    from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
-    from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
-    from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
+    from tunesmith.searchers.gp import GPSearch as GPSearch
     from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
+    from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.tpe import TPESearch as TPESearch
@@ -142,6 +144,8 @@ _HOMES = {
     "searchers.bohb": ("BOHBSearch",),
     "searchers.hyper_tune": ("HyperTuneSearch",),
     "searchers.priorband": ("PriorBandSearch",),
+    "searchers.auto": ("AutoSearch",),
+    "searchers.gp": ("GPSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.tpe": ("TPESearch",),
     "searchers.variants": ("VariantSearcher",),
