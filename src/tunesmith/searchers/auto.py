@@ -28,11 +28,11 @@ _POPULATION = 5000  # from so many on a population does as well, with several ob
 class AutoSearch(ModelSearcher):
     """Search by what suits the problem; needs SciPy: ``pip install "tunesmith[search]"``.
 
-    A Gaussian process up to 500 trials, or 300 with several objectives; beyond that, it and TPE take turns. Where trials
-    are so short that a suggestion of the process would take more than 5 % of a trial's time, TPE alone. From 100 trials
-    on every tenth suggestion is the runner-up's, since none is the best for all problems. From 5,000 trials on, with
-    several objectives, NSGA-II. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name it:
-    ``search_alg="gp"``.
+    A Gaussian process up to 500 trials, or 300 with several objectives; beyond that, it and TPE take turns. TPE alone
+    where trials are so short that a suggestion of the process would take more than 5 % of a trial's time. From 100
+    trials on every tenth suggestion is the runner-up's, since none is the best for all problems. From 5,000 trials on,
+    with several objectives, NSGA-II. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name
+    it: ``search_alg="gp"``.
 
     Args:
         space: for bare use, without a run.
