@@ -23,8 +23,9 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"schedulers", "searchers", "stoppers"},
     {
-        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective", "paths",
-        "points", "readable", "resources", "result", "retrying", "space", "streams", "trial", "version",
+        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective",
+        "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams", "trial",
+        "version",
     },
 ]  # fmt: skip
 SIBLINGS = [
@@ -40,7 +41,7 @@ THIRD_PARTY = {
     "msgspec": {""},
     "cloudpickle": {"worker.by_value", "executors.pickling"},
     "rich": {"console.live"},
-    "pandas": {"results", "integrations.ax"},
+    "pandas": {"results.results", "results.trial", "integrations.ax"},
     "numpy": {
         "schedulers.pb2_model",
         "searchers.arrays",

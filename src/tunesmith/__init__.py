@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from tunesmith.resources import Resources as Resources
     from tunesmith.results import Results as Results
     from tunesmith.results import Trial as Trial
+    from tunesmith.results import importance as importance
     from tunesmith.results import load as load
     from tunesmith.running import run as run
     from tunesmith.schedulers.asha import ASHAScheduler as ASHAScheduler
@@ -73,8 +74,11 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import Rules as Rules
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
+    from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
+    from tunesmith.searchers.wrapping import ConcurrencyLimiter as ConcurrencyLimiter
+    from tunesmith.searchers.wrapping import Repeater as Repeater
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
     from tunesmith.stoppers.rules import ExperimentPlateauStopper as ExperimentPlateauStopper
@@ -113,7 +117,7 @@ _HOMES = {
     "executors.simulated": ("SimulatedExecutor",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
-    "results": ("Results", "Trial", "load"),
+    "results": ("Results", "Trial", "importance", "load"),
     "running": ("run",),
     "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
     "schedulers.fifo": ("FIFOScheduler",),
@@ -128,10 +132,12 @@ _HOMES = {
         "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
+    "searchers.nsga2": ("NSGA2Search",),
     "searchers.cmaes": ("CMAESSearch",),
     "searchers.define_by_run": ("DefineByRunSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.variants": ("VariantSearcher",),
+    "searchers.wrapping": ("ConcurrencyLimiter", "Repeater"),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (
         "CombinedStopper", "ExperimentPlateauStopper", "FunctionStopper", "MaximumIterationStopper",

@@ -69,6 +69,11 @@ class HyperOptSearch:
         """
         if objective is None:
             raise ArgumentError("HyperOptSearch needs to know what is good: give metric= and mode= to run().")
+        if objective.others:
+            raise ArgumentError(
+                f"HyperOptSearch optimises one metric, and the run has several: {', '.join(objective.metrics)}."
+                ' Use search_alg="nsga2", or give run() one of them.'
+            )
         self._objective, self._seed, self._num_samples = objective, seed, num_samples
         self._space = space
         space.refuse_grid("HyperOptSearch")

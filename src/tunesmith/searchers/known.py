@@ -160,6 +160,10 @@ class Known:
         result[0], result[-2] = score, 0.0
         self.observe(number, row, result)
 
+    def observe_metrics(self, number: int, row: Array, metrics: Mapping[str, Any]) -> None:
+        """Take an older experiment's observation of all that is to be optimised and must hold."""
+        self.observe(number, row, self._result(metrics, failed=False))
+
     def _result(self, metrics: Mapping[str, Any] | None, *, failed: bool) -> Array:
         goals, constraints = self._objective.goals, self._objective.constraints
         if metrics is None:

@@ -9,7 +9,7 @@ from typing import Any, overload
 import msgspec
 
 from tunesmith.errors import ArgumentError, SearchError
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, parse_objective
 from tunesmith.points import check_point
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.design import latin_hypercube
@@ -42,8 +42,9 @@ class ModelSearcher:
     Args:
         engine: the model.
         space: for bare use, without a run: a search space as for `tunesmith.run`.
-        metric: for bare use, what to optimise.
-        mode: for bare use, ``"min"`` or ``"max"``.
+        metric: for bare use, what to optimise; a list for several metrics.
+        mode: for bare use, ``"min"`` or ``"max"``; for several metrics one for all, or a list.
+        constraints: for bare use, what must hold: ``{"memory_mb": "<= 4000"}``.
         points_to_evaluate: values for the first trials, such as ``{"lr": 0.1, "model": {"width": 64}}``; what they
             leave open is drawn.
         evaluated_rewards: the metric's values at the first of these points, which are then known and not tried.
@@ -60,9 +61,10 @@ class ModelSearcher:
         self,
         engine: Engine,
         space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         *,
+        constraints: Mapping[str, str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
@@ -83,7 +85,7 @@ class ModelSearcher:
         if space is not None:
             if metric is None or mode is None:
                 raise ArgumentError(f"{type(self).__name__} needs metric= and mode= beside the space.")
-            self._setup(Space(space), Objective(metric, mode), seed, -1)  # type: ignore[arg-type]  # validated when made
+            self._setup(Space(space), parse_objective(metric, mode, constraints), seed, -1)
 
     def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
         """Take the problem.
@@ -108,6 +110,8 @@ class ModelSearcher:
         self._known = Known(self._encoding, objective, None if num_samples < 0 else num_samples, seed)
         self._seen: set[bytes] = set()
         self._one_thread = one_thread()
+        if self._rewards and objective.others:
+            raise ArgumentError("evaluated_rewards are values of one metric, and there are several. Leave them out.")
         points = [check_point(space, point, f"points_to_evaluate[{i}]") for i, point in enumerate(self._points)]
         for point, reward in zip(points, self._rewards, strict=False):
             self._learn(point, reward)
@@ -116,14 +120,17 @@ class ModelSearcher:
     def learn(self, past: Past) -> None:
         """Learn what an older experiment has found, and try the best of it after the points that were given."""
         for observation in past.observations:
-            self._learn(observation.values, observation.value)
+            self._learn(observation.values, observation.value, observation.metrics)
         self._first += [observation.values for observation in past.observations[: past.best]]
 
-    def _learn(self, values: Mapping[str, Any], value: float) -> None:
+    def _learn(self, values: Mapping[str, Any], value: float, metrics: Mapping[str, float] | None = None) -> None:
         row = self._encoding.encode(values, partly=True)
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._learnt += 1
+        if metrics:
+            self._known.observe_metrics(-self._learnt, row, metrics)
+            return
         score = self._objective.score_of(value)
         self._known.observe_score(-self._learnt, row, score if score > -np.inf else np.nan)
 

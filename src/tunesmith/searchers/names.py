@@ -12,6 +12,9 @@ from tunesmith.searchers.protocol import Searcher
 MODULES = {
     "CMAESSearch": "cmaes",
     "DefineByRunSearch": "define_by_run",
+    "ConcurrencyLimiter": "wrapping",
+    "NSGA2Search": "nsga2",
+    "Repeater": "wrapping",
     "SobolSearch": "sobol",
     "VariantSearcher": "variants",
 }
@@ -20,6 +23,7 @@ _BY_NAME = {
     "grid": "VariantSearcher",
     "sobol": "SobolSearch",
     "cmaes": "CMAESSearch",
+    "nsga2": "NSGA2Search",
 }
 NAMES = tuple(_BY_NAME)
 
