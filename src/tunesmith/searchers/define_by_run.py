@@ -110,7 +110,7 @@ class DefineByRunSearch:
 
     def __init__(
         self,
-        search: str | Callable[[], ModelSearcher],
+        search: str | Callable[[], ModelSearcher] = "auto",
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self._make = search
