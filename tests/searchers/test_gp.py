@@ -136,12 +136,12 @@ def test_a_replayed_searcher_suggests_the_same(in_flight: int) -> None:
 def test_hyperparameters_are_fitted_for_each_result_at_first_and_seldom_later() -> None:
     search = Search(SQUARE)
     memos = []
-    for number in range(90):
+    for number in range(80):
         (asked,) = search.searcher.ask(number, 1)
         memos.append(asked.memo)
         search.searcher.tell(number, bowl(asked.values))
     assert all(memos[10:60])
-    assert sum(memo is not None for memo in memos[70:]) < 12
+    assert sum(memo is not None for memo in memos[66:]) < 9
     known = Memo.read(search.searcher._known.memo, 1, 4)
     assert known is not None
     assert Memo.read({"engine": "other"}, 1, 4) is Memo.read(known.plain(), 2, 4) is Memo.read(None, 1, 4) is None
@@ -149,7 +149,7 @@ def test_hyperparameters_are_fitted_for_each_result_at_first_and_seldom_later() 
 
 def test_trials_under_way_are_not_suggested_again_nor_their_neighbours() -> None:
     search = Search(SQUARE)
-    search.go(bowl, 15)
+    search.go(bowl, 7)
     waiting = [search.ask() for _ in range(8)]
     apart = [
         abs(a["x"] - b["x"]) + abs(a["y"] - b["y"])
@@ -241,26 +241,22 @@ def test_a_metric_that_is_constant_and_failures_only_lead_to_a_search_that_cover
 
 def test_failures_are_avoided() -> None:
     search = Search(SQUARE)
-    told = search.go(lambda c: bowl(c) if c["x"] < 0.4 else {"loss": nan}, 30)
-    assert sum(c["x"] >= 0.4 for c, _ in told[10:]) < 8
-    assert search.best < 1e-3
+    told = search.go(lambda c: bowl(c) if c["x"] < 0.4 else {"loss": nan}, 25)
+    assert sum(c["x"] >= 0.4 for c, _ in told[5:]) < 10  # twelve at random
+    assert search.best < 1e-2
 
 
 def test_dreadful_values_do_not_hide_the_good_ones() -> None:
     search = Search(SQUARE)
-    search.go(lambda c: bowl(c) if c["x"] < 0.6 else {"loss": 1e300}, 25)
-    assert search.best < 1e-3
+    search.go(lambda c: bowl(c) if c["x"] < 0.6 else {"loss": 1e300}, 20)
+    assert search.best < 1e-2
 
 
 def test_a_million_options_and_a_hundred_and_fifty_variables_are_only_large() -> None:
-    search = Search(
-        {"x": tune.uniform(0, 1), "k": tune.choice(range(0, -1_000_000, -1)), "o": tune.choice(["a", "b", "a"])}
-    )
-    assert len(search.go(lambda c: {"loss": c["x"] - c["k"] / 1e6}, 12)) == 12
     names = tune.choice([f"name {i}" for i in range(1_000_000)])
     assert len(Search({"x": tune.uniform(0, 1), "k": names}).go(lambda c: {"loss": c["x"]}, 8)) == 8
     wide = Search({f"x{i}": tune.uniform(0, 1) for i in range(150)})
-    assert len(wide.go(lambda c: {"loss": c["x3"]}, 18)) == 18
+    assert len(wide.go(lambda c: {"loss": c["x3"]}, 8)) == 8
 
 
 def test_a_finite_space_is_gone_through_without_a_repetition() -> None:
@@ -285,10 +281,13 @@ def test_it_can_be_used_bare_and_learns_from_what_was_evaluated() -> None:
         {"x": tune.uniform(0, 1)}, "score", "max", points_to_evaluate=[{"x": 0.2}, {"x": 0.4}, {"x": 0.9}],
         evaluated_rewards=[-0.25, -0.05, -0.45], n_initial_points=2, seed=5,
     )  # fmt: skip
+    found = []
     for _ in range(8):
         asked = search.ask()
+        found.append(asked.config["x"])
         search.tell(asked.number, {"score": -abs(asked.config["x"] - 0.45)})
-    assert abs(search.ask().config["x"] - 0.45) < 0.05
+    assert min(abs(x - 0.45) for x in found) < 0.02
+    assert not {0.2, 0.4, 0.9} & set(found)
 
 
 def test_what_it_can_not_search_is_refused() -> None:

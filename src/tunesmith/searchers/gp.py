@@ -7,12 +7,12 @@ from math import exp
 from typing import Any
 
 from tunesmith.objective import Objective
-from tunesmith.searchers.arrays import Array, Generator, generator, np
+from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprovement
 from tunesmith.searchers.gp_crowd import Crowd
-from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make
+from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make, own_generator
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
 from tunesmith.searchers.gp_prior import Prior
@@ -21,7 +21,6 @@ from tunesmith.searchers.gp_search import Search
 from tunesmith.searchers.gp_subset import MOST
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher
-from tunesmith.streams import stream
 
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
@@ -85,8 +84,8 @@ class GPEngine:
     def __init__(self) -> None:
         self._moves: Moves | None = None
         self._prior: Prior | None = None
-        self._model: tuple[Any, Model] | None = None
-        self._crowd: tuple[Any, Crowd] | None = None
+        self._model: tuple[bytes, list[Memo | None], Model] | None = None
+        self._crowd: tuple[Model, Crowd] | None = None
 
     def check(self, encoding: Encoding, objective: Objective) -> None:
         """Accept any space and any objective."""
@@ -111,28 +110,26 @@ class GPEngine:
             return Proposal(moves.random(1, rng), memo, "at random, in case that the model is wrong")
         if is_crowded:
             return Proposal(self._guess(known, model, moves, rng), memo, "one of many guesses")
-        seen = _seen(known)
         acquisition = _acquisition(model, known.pending, rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
-        region = _region(known, model, moves)
-        rows = Search(moves, acquisition, region, scale, seen).best(_bases(model), rng)
-        return Proposal(rows, memo, "the most promising")
+        search = Search(moves, acquisition, _region(known, model, moves), scale, _seen(known))
+        return Proposal(search.best(_bases(model), rng), memo, "the most promising")
 
     def _current(self, known: Known, before: Memo | None, is_crowded: bool) -> Model:
         is_old_enough = before is not None and is_crowded and not is_due(before, known)
         count = before.count if before is not None and is_old_enough else known.count
-        if self._model is None or (known.version, count, before) not in self._model[0]:
+        results = known.scores[:count].tobytes() + known.violations[:count].tobytes()
+        if self._model is None or self._model[0] != results or before not in self._model[1]:
             assert self._prior is not None
             model = make(known, self._prior, before, count)
             # The memo comes back with the next proposal, and makes the same model.
-            self._model = [(known.version, count, before), (known.version, count, model.memo)], model
-        return self._model[1]
+            self._model = results, [before, model.memo], model
+        return self._model[2]
 
     def _guess(self, known: Known, model: Model, moves: Moves, rng: Generator) -> Array:
         if self._crowd is None or self._crowd[0] is not model:
-            own = generator(stream(known.seed, "gp", "crowd", model.memo.count).getrandbits(128))
-            region = _region(known, model, moves)
-            self._crowd = model, Crowd(model, moves, region, _bases(model), own)
+            own = own_generator(known, "crowd", model.memo.count)
+            self._crowd = model, Crowd(model, moves, _region(known, model, moves), _bases(model), own)
         return self._crowd[1].guess(rng)
 
 
@@ -168,11 +165,13 @@ def _acquisition(model: Model, pending: Array, rng: Generator) -> Acquisition:
     objectives = [posterior.with_pending(pending) for posterior in model.objectives]
     constraints = [posterior.with_pending(pending) for posterior in model.constraints]
     best = best_feasible(model)
+    if best is None:
+        return Feasible(None, constraints)  # until something is good at all
     if len(objectives) == 1:
-        inner: Acquisition = LogImprovement(objectives[0], 0.0 if best is None else best)
+        inner: Acquisition = LogImprovement(objectives[0], best)
     else:
         known = np.column_stack([posterior.fitted for posterior in objectives])
-        inner = VolumeGain(objectives, known[model.feasible] if model.feasible.any() else known, rng)
+        inner = VolumeGain(objectives, known[model.feasible], rng)
     return Feasible(inner, constraints) if constraints else inner
 
 
@@ -189,9 +188,10 @@ def _bases(model: Model) -> Array:
 
 def _region(known: Known, model: Model, moves: Moves) -> Region:
     """Return where to look: everywhere while the model has all trials, then in a box around the best one."""
-    if known.count <= MOST or not moves.is_smooth.any():
+    count = model.memo.count
+    if count <= MOST or len(model.objectives) > 1 or not moves.is_smooth.any():
         return Everywhere(moves)
-    scores = np.where(known.feasible, known.scores[:, 0], -np.inf)
+    scores = np.where(known.feasible[:count], known.scores[:count, 0], -np.inf)
     size = length(scores, int(moves.is_smooth.sum()))
     scale = lengths(model.objectives)[moves.is_smooth]
     sides = np.ones(len(moves.is_smooth))

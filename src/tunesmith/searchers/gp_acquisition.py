@@ -45,11 +45,9 @@ def log_improvement(z: Array) -> Array:
 
 
 class LogImprovement:
-    """The logarithm of the improvement that is to be expected over `best`, less where a result would tell only noise.
+    """The logarithm of the improvement that is to be expected over `best`.
 
-    The improvement is multiplied by ``1 - sqrt(noise / (variance + noise))``: what is as well known as the noise allows
-    is not worth another trial. Source: Huang et al., Global Optimization of Stochastic Black-Box Systems via Sequential
-    Kriging Meta-Models, 2006, equation 13.
+    Source: Jones, Schonlau and Welch, Efficient Global Optimization of Expensive Black-Box Functions, 1998.
     """
 
     def __init__(self, posterior: Posterior, best: float) -> None:
@@ -59,7 +57,7 @@ class LogImprovement:
         """Return the logarithm of the expected improvement."""
         mean, variance = self._posterior.at(rows)
         sd = np.sqrt(variance)
-        found: Array = log_improvement((mean - self._best) / sd) + np.log(sd) + self._news(variance)[0]
+        found: Array = log_improvement((mean - self._best) / sd) + np.log(sd)
         return found
 
     def slopes(self, rows: Array) -> tuple[Array, Array]:
@@ -69,17 +67,10 @@ class LogImprovement:
         by_sd = by_variance / (2 * sd)[:, None]
         z = (mean - self._best) / sd
         logs = log_improvement(z)
-        news, slope = self._news(variance)
         by_z = (by_mean - z[:, None] * by_sd) / sd[:, None]
         # The derivative of pdf(z) + z cdf(z) is cdf(z).
-        gradient = np.exp(log_ndtr(z) - logs)[:, None] * by_z + by_sd / sd[:, None] + slope[:, None] * by_variance
-        return logs + np.log(sd) + news, gradient
-
-    def _news(self, variance: Array) -> tuple[Array, Array]:
-        """Return the logarithm of the share of a result that is no noise, and its slope by the variance."""
-        noise = self._posterior.kernel.noise
-        share = -np.expm1(-0.5 * np.log1p(variance / noise))
-        return np.log(share), (1 - share) / (2 * share * (variance + noise))
+        gradient = np.exp(log_ndtr(z) - logs)[:, None] * by_z + by_sd / sd[:, None]
+        return logs + np.log(sd), gradient
 
 
 class Feasible:

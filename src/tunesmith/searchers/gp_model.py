@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tunesmith.searchers.arrays import Array, generator, np
+from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_posterior import Posterior
@@ -19,6 +19,7 @@ from tunesmith.streams import stream
 
 _EACH = 64  # trials up to which each one is reason enough for new hyperparameters
 _GROWTH = 1.05
+_FIT = 256  # trials that hyperparameters are fitted to; more would hardly change them
 _SURPRISE = 3.0
 _RESTART = 10  # every so many fits, some starts are random
 _SLACK = 32  # so many pending trials for one that the model need not know of yet
@@ -63,12 +64,12 @@ class Model(msgspec.Struct, frozen=True):
 
     Attributes:
         memo: what it is made by.
-        objectives: the posteriors of the warped scores, of the trials that have all of them.
+        objectives: the posteriors of the warped scores.
         constraints: those of the margins by which constraints are kept, above 0 where they are. If trials have failed,
             not to fail is the last constraint.
-        rows: shape (k, dimensions): the configurations that the objectives' posteriors know.
+        rows: shape (k, dimensions): the configurations that the posteriors know.
         values: shape (k, m): the warped scores.
-        feasible: shape (k,): which of them break no constraint.
+        feasible: shape (k,): which of them are results that break no constraint.
         surprise: by how many standard deviations the model is wrong on a trial after its fit, at most.
     """
 
@@ -79,14 +80,6 @@ class Model(msgspec.Struct, frozen=True):
     values: Array
     feasible: Array
     surprise: float
-
-
-class Output(msgspec.Struct, frozen=True):
-    """One thing to be modelled: `values` at `rows`; `new` of them, the last ones, are of trials after the fit."""
-
-    rows: Array
-    values: Array
-    new: int
 
 
 def is_due(memo: Memo | None, known: Known) -> bool:
@@ -108,31 +101,35 @@ def make(known: Known, prior: Prior, memo: Memo | None, count: int) -> Model:
 def _given(known: Known, prior: Prior, memo: Memo, count: int) -> Model:
     memo = Memo(count, memo.fitted, memo.fits, memo.thetas)
     places = _places(known, prior, memo.fitted, count)
-    outputs = _outputs(known, places, memo.fitted)
+    rows, outputs, new = known.rows[places], _outputs(known, places), places >= memo.fitted
     # When the first trial fails, nothing is fitted for that yet.
     thetas = [np.array(theta) for theta in memo.thetas] + [prior.usual] * (len(outputs) - len(memo.thetas))
     posteriors, surprise = [], 0.0
-    for theta, output in zip(thetas, outputs, strict=False):
-        posterior = Posterior(Kernel(prior.is_category, theta), output.rows, output.values)
+    for theta, values in zip(thetas, outputs, strict=False):
+        posterior = Posterior(Kernel(prior.is_category, theta), rows, values)
         posteriors.append(posterior)
-        surprise = max([surprise, *posterior.surprises()[len(output.values) - output.new :].tolist()])
-    goals, good = known.scores.shape[1], places[~_failed(known)[places]]
-    values = np.column_stack([output.values for output in outputs[:goals]])
-    return Model(memo, posteriors[:goals], posteriors[goals:], known.rows[good], values, known.feasible[good], surprise)
+        surprise = max([surprise, *posterior.surprises()[new].tolist()])
+    goals = known.scores.shape[1]
+    values = np.column_stack(outputs[:goals])
+    return Model(memo, posteriors[:goals], posteriors[goals:], rows, values, known.feasible[places], surprise)
 
 
 def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
     places = _places(known, prior, count, count)
+    rows = known.rows[places]
+    outputs = _outputs(known, places)
+    merit = np.min(outputs[: known.scores.shape[1]], axis=0)
+    some = subset(rows, merit, prior.is_category, _FIT, own_generator(known, "some", count))
     fits = 0 if memo is None else memo.fits
     before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
     thetas = []
-    for index, output in enumerate(_outputs(known, places, count)):
-        fit = Fit(prior, output.rows, output.values)
+    for index, values in enumerate(outputs):
+        fit = Fit(prior, rows[some], values[some])
         starts = [*before[index : index + 1], prior.usual]
         if count >= _EACH:
             starts = [min(starts, key=lambda start, fit=fit: fit.loss(start)[0])]  # type: ignore[misc]
         if fits % _RESTART == _RESTART - 1:
-            rng = generator(stream(known.seed, "gp", "fit", count, index).getrandbits(128))
+            rng = own_generator(known, "fit", count, index)
             starts += [prior.usual + rng.standard_normal(len(prior.usual)) for _ in range(2)]
         thetas.append([float(x) for x in fit.best(starts)])
     return Memo(count, count, fits + 1, thetas)
@@ -144,26 +141,22 @@ def _places(known: Known, prior: Prior, fitted: int, count: int) -> Array:
         return np.arange(count)
     values = np.min([warp(scores) for scores in known.scores[:fitted].T], axis=0)
     values = np.where(known.feasible[:fitted], values, values - 10.0)
-    rng = generator(stream(known.seed, "gp", "subset", fitted).getrandbits(128))
-    chosen = subset(known.rows[:fitted], values, prior.is_category, rng)
+    chosen = subset(known.rows[:fitted], values, prior.is_category, MOST, own_generator(known, "subset", fitted))
     return np.concatenate([chosen, np.arange(fitted, count)])
 
 
-def _failed(known: Known) -> Array:
-    found: Array = np.isnan(known.scores).any(axis=1)  # type: ignore[assignment]
-    return found
+def own_generator(known: Known, *path: str | int) -> Generator:
+    """Return a source of randomness that is the same in all proposals of an experiment."""
+    return generator(stream(known.seed, "gp", *path).getrandbits(128))
 
 
-def _outputs(known: Known, places: Array, fitted: int) -> list[Output]:
+def _outputs(known: Known, places: Array) -> list[Array]:
     """Return what is to be modelled: warped scores, margins of constraints, and whether trials fail if some do."""
-    rows, failed = known.rows[places], _failed(known)[places]
-    good, new = ~failed, places >= fitted
-    found = [Output(rows[good], warp(scores[good]), int(new[good].sum())) for scores in known.scores[places].T]
-    margins = [_margin(violations, failed) for violations in known.violations[places].T]
-    found += [Output(rows, margin, int(new.sum())) for margin in margins]
-    if failed.any():
-        found.append(Output(rows, np.where(failed, -1.0, 1.0), int(new.sum())))
-    return found
+    scores = known.scores[places]
+    failed: Array = np.isnan(scores).any(axis=1)  # type: ignore[assignment]
+    found = [warp(np.where(failed, np.nan, column)) for column in scores.T]
+    found += [_margin(violations, failed) for violations in known.violations[places].T]
+    return [*found, np.where(failed, -1.0, 1.0)] if failed.any() else found
 
 
 def _margin(violations: Array, failed: Array) -> Array:

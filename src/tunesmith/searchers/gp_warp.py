@@ -12,36 +12,30 @@ _TINY = 1e-9
 
 
 def warp(scores: Array) -> Array:
-    """Return values of about zero mean and unit spread in the order of the scores; failures below all others.
+    """Return values of about zero mean and unit spread in the order of the scores; the median one for failures.
 
     Args:
         scores: shape (n,), larger is better; NaN for a failure. Any finite size.
 
-    All zeros where all scores are equal or there are none. Source: Song et al., The Vizier Gaussian Process Bandit
-    Algorithm, 2024, section 3.1.
+    A failure neither attracts nor makes a cliff beside which the function would seem rough: that trials fail is for
+    another model to know. All zeros where all scores are equal or there are none. Source: Song et al., The Vizier
+    Gaussian Process Bandit Algorithm, 2024, section 3.1.
 
     >>> warp(np.array([1.0, 2.0, 3.0, -1e300])).round(2).tolist()
-    [0.33, 0.75, 1.33, -0.68]
+    [0.05, 0.86, 1.96, -0.74]
     """
     found = np.zeros(len(scores))
     good = ~np.isnan(scores)
-    if not good.any():
-        return found
     values = scores[good]
-    largest = float(np.abs(values).max())
-    values = values / largest if largest > 0 else values  # before anything that could overflow
-    if values.min() == values.max():
-        values = np.zeros(len(values))
-        if good.all():
-            return found
-    else:
-        values = _spread(_half_ranks(values))
+    if not len(values) or values.min() == values.max():
+        return found
+    values = _spread(_half_ranks(values / 4))  # differences of a quarter can't overflow
+    # The mean is taken as if half a trial more had been very bad, so that what is unknown is thought a little worse.
     bad = float(values.min()) - (0.5 * float(np.ptp(values)) + 1.0)
-    share = (0.5 + len(values)) / (1.0 + len(scores))
-    found[good] = values
-    found[~good] = bad
-    found -= share * float(values.mean()) + (1 - share) * bad
-    return found / max(float(found.std()), _TINY)
+    values -= (float(values.sum()) + 0.5 * (bad + float(values.mean()))) / (1.0 + len(values))
+    values /= max(float(values.std()), _TINY)
+    found[good], found[~good] = values, np.median(values)
+    return found
 
 
 def _half_ranks(values: Array) -> Array:
@@ -49,7 +43,9 @@ def _half_ranks(values: Array) -> Array:
     median = float(np.median(values))
     below = values < median
     above = values[~below] - median
-    spread = float(np.sqrt(np.mean(above**2))) or float(np.mean(np.abs(values - median)))
+    apart = above if above.any() else values - median
+    largest = float(np.abs(apart).max())
+    spread = largest * float(np.sqrt(np.mean((apart / largest) ** 2)))
     distinct, ranks = np.unique(values[below], return_inverse=True)
     slots = len(distinct) + (0.5 if (values == median).any() else 0.0)
     found = values.copy()
