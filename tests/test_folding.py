@@ -104,8 +104,8 @@ def test_the_facts_of_a_run_give_its_commands_again(
     folded: list[c.Command] = []
 
     def noting(method: Callable[..., list[c.Command]], noted: list[c.Command]) -> Callable[..., list[c.Command]]:
-        def noting_it(self: Controller, event: e.Event) -> list[c.Command]:
-            orders = method(self, event)
+        def noting_it(self: Controller, event: e.Event, **_: bool) -> list[c.Command]:
+            orders = method(self, event)  # all of them, also those that a resume has no use for
             noted.extend(orders)
             return orders
 

@@ -247,6 +247,42 @@ def test_failures_are_counted_anew(run: Run, tmp_path: Path) -> None:
     assert len(recorded(again, e.Failed)) == 4
 
 
+def test_another_max_failures_holds_for_what_fails_from_then_on(run: Run, tmp_path: Path) -> None:
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=1.0)
+        if not (tmp_path / "mended").exists():
+            raise RuntimeError("not yet")
+
+    arguments: dict[str, Any] = {"name": "e", "retry_pause_s": 0, "executor": "inline"}
+    first = run(train, num_samples=1, **arguments)
+    assert [(t.status, t.failures) for t in first] == [("ERROR", 1)]
+    patient = run(train, num_samples=2, resume=True, max_failures=2, **arguments)
+    assert [(t.status, t.failures) for t in patient] == [("ERROR", 1), ("ERROR", 3)]  # what had ended stays
+    strict = run(train, num_samples=3, resume=True, **arguments)
+    assert [(t.status, t.failures) for t in strict] == [("ERROR", 1), ("ERROR", 3), ("ERROR", 1)]
+    assert [opened.policy.max_failures for opened in recorded(strict, e.SessionOpened)] == [0, 2, 0]
+    read_anew = tune.load(strict.path)  # each failure by the rule of its own session
+    assert [(t.status, t.failures) for t in read_anew] == [(t.status, t.failures) for t in strict]
+    (tmp_path / "mended").touch()
+    assert [t.status for t in run(train, num_samples=3, resume="errored", **arguments)] == ["TERMINATED"] * 3
+
+
+def test_a_trial_that_waits_for_its_next_try_has_as_many_as_the_session_that_resumes_it_says(run: Run) -> None:
+    class Leave(tune.Callback):
+        def on_events(self, events: Any) -> None:
+            if any(isinstance(event, e.Failed) for event in events):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def train(config: dict[str, Any]) -> None:
+        tune.report(loss=1.0)
+        raise RuntimeError("never")
+
+    first = run(train, name="e", retry_pause_s=1, max_failures=5, callbacks=[Leave()])
+    assert [(t.status, t.failures) for t in first] == [("PENDING", 1)]
+    resumed = run(train, name="e", retry_pause_s=0, max_failures=1, resume=True)
+    assert [(t.status, t.failures) for t in resumed] == [("ERROR", 2)]
+
+
 # -- changes
 
 

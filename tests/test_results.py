@@ -15,6 +15,8 @@ import pytest
 
 import tunesmith as tune
 from tests.conftest import Run
+from tunesmith.cli.main import main
+from tunesmith.store.sqlite import EventStore
 
 
 def climb(config: dict[str, Any]) -> None:
@@ -147,6 +149,48 @@ def test_a_running_experiment_can_be_read_and_read_again(run: Run, tmp_path: Pat
     assert results.best_result["done"] is True
 
 
+def told(results: tune.Results) -> Any:
+    return [(t.status, t.failures, t.config, t.history) for t in results], results._best, results.best_result
+
+
+def test_a_run_returns_what_its_record_tells(run: Run, tmp_path: Path) -> None:
+    """It follows its own events, and a reader those on disk."""
+
+    def train(config: dict[str, Any]) -> None:
+        first = not Path(tmp_path, f"tried-{config['x']}").exists()
+        Path(tmp_path, f"tried-{config['x']}").touch()
+        for step in range(3):
+            tune.report(loss=-100.0 if first and step == 1 else config["x"] - step)
+        if first:
+            raise RuntimeError("the best one was taken back")
+
+    arguments: dict[str, Any] = {"name": "e", "executor": "inline", "max_failures": 1, "retry_pause_s": 0, "seed": 1}
+    results = run(train, num_samples=5, **arguments)
+    assert results.best_result["loss"] > -100
+    assert told(results) == told(tune.load(results.path))
+    again = run(train, num_samples=6, resume=True, mode="max", accept_changes=["mode"], **arguments)
+    assert again.best_result["training_iteration"] == 1
+    assert told(again) == told(tune.load(again.path))
+    assert told(again.refresh()) == told(tune.load(again.path))
+
+
+def test_the_histories_of_many_trials_are_found_in_one_search(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = run(climb, SPACE)
+    searched = []
+    read_trial = EventStore.read_trial
+
+    def noting(self: EventStore, trial: int) -> Any:
+        searched.append(trial)
+        return read_trial(self, trial)
+
+    alone = [tune.load(results.path)[number].history for number in range(len(results))]
+    monkeypatch.setattr(EventStore, "read_trial", noting)
+    loaded = tune.load(results.path)
+    assert [loaded[number % len(results)].decisions is not None for number in range(6)]
+    assert [trial.history for trial in loaded] == alone
+    assert len(searched) == 3
+
+
 def test_a_database_of_a_newer_version_is_refused(run: Run, tmp_path: Path) -> None:
     run(climb, SPACE, name="future")
     with sqlite3.connect(tmp_path / "future" / "experiment.db") as db:
@@ -178,3 +222,37 @@ def test_an_experiment_of_a_script_opens_in_another_program(tmp_path: Path) -> N
     (tmp_path / "script.py").write_text(SCRIPT)
     subprocess.run([sys.executable, tmp_path / "script.py", tmp_path], check=True, timeout=60)
     assert tune.load(tmp_path / "main").best_config == {"t": "Thing()"}
+
+
+def bowl(config: dict[str, Any]) -> dict[str, float]:
+    if config["lr"] > 0.9:
+        raise ValueError("boom")
+    return {"loss": (config["lr"] - 0.3) ** 2, "width": config["width"]}
+
+
+def test_the_importance_of_hyperparameters_is_read_from_any_experiment(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"lr": tune.uniform(0, 1), "width": tune.randint(1, 9), "kind": tune.choice(["a", "b"])}
+    results = run(bowl, space, num_samples=60, executor="inline", name="bowl")
+    found = results.importance()
+    assert next(iter(found)) == "lr"
+    assert found["lr"] > 0.9
+    assert tune.importance(tmp_path / "bowl") == found
+    assert tune.importance(results, "width", "max")["width"] > 0.6  # where lr is too large, there is none
+    curve = results.marginal("lr")
+    assert abs(curve.values[curve.means.index(min(curve.means))] - 0.3) < 0.15
+    with pytest.raises(tune.ArgumentError, match="Did you mean 'lr'"):
+        results.marginal("lrr")
+    with pytest.raises(tune.ArgumentError, match="top must be"):
+        results.importance(top=1)
+    assert main(["importance", str(tmp_path / "bowl")]) == 0
+    assert capsys.readouterr().out.startswith("lr ")
+    assert main(["importance", str(tmp_path / "bowl"), "--marginal", "kind"]) == 0
+    assert "spread" in capsys.readouterr().out
+
+
+def test_few_trials_can_not_tell_what_matters(run: Run) -> None:
+    results = run(bowl, {"lr": 0.1, "width": 1}, executor="inline")
+    with pytest.raises(tune.ArgumentError, match="10 at least"):
+        results.importance()

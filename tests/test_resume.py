@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,20 @@ def test_a_driver_that_was_killed_goes_on_from_the_checkpoints(tmp_path: Path) -
     assert seen.count(f"{slow}:4") == 2  # what came after it is
     restored = results[slow].history[4]
     assert restored["iterations_since_restore"] == 1
+
+
+def test_the_folder_of_a_driver_that_was_killed_goes_on_wherever_it_is_copied_to(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    process = start(here)
+    wait_for((here / "ready").exists)
+    process.kill()
+    process.communicate()
+    shutil.copytree(here, there)
+    shutil.rmtree(here)
+    assert (there / "run" / "experiment.db-tail").stat().st_size > 1000
+    check_complete(finish(there))
+    assert not here.exists()
 
 
 def test_no_process_outlives_a_driver_that_was_killed(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tunesmith.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from tunesmith import searchers as searchers
     from tunesmith.callbacks.csv import CSVLogger as CSVLogger
     from tunesmith.callbacks.json_lines import JSONLogger as JSONLogger
     from tunesmith.callbacks.protocol import Callback as Callback
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from tunesmith.resources import Resources as Resources
     from tunesmith.results import Results as Results
     from tunesmith.results import Trial as Trial
+    from tunesmith.results import importance as importance
     from tunesmith.results import load as load
     from tunesmith.running import run as run
     from tunesmith.schedulers.asha import ASHAScheduler as ASHAScheduler
@@ -73,9 +75,14 @@ if TYPE_CHECKING:
     from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
     from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
     from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
+    from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
+    from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
+    from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.tpe import TPESearch as TPESearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
+    from tunesmith.searchers.wrapping import ConcurrencyLimiter as ConcurrencyLimiter
+    from tunesmith.searchers.wrapping import Repeater as Repeater
     from tunesmith.stoppers.protocol import Stopper as Stopper
     from tunesmith.stoppers.rules import CombinedStopper as CombinedStopper
     from tunesmith.stoppers.rules import ExperimentPlateauStopper as ExperimentPlateauStopper
@@ -114,7 +121,7 @@ _HOMES = {
     "executors.simulated": ("SimulatedExecutor",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
-    "results": ("Results", "Trial", "load"),
+    "results": ("Results", "Trial", "importance", "load"),
     "running": ("run",),
     "schedulers.asha": ("ASHAScheduler", "AsyncHyperBandScheduler"),
     "schedulers.fifo": ("FIFOScheduler",),
@@ -132,9 +139,13 @@ _HOMES = {
     "searchers.bohb": ("BOHBSearch",),
     "searchers.hyper_tune": ("HyperTuneSearch",),
     "searchers.priorband": ("PriorBandSearch",),
+    "searchers.nsga2": ("NSGA2Search",),
+    "searchers.cmaes": ("CMAESSearch",),
+    "searchers.define_by_run": ("DefineByRunSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.tpe": ("TPESearch",),
     "searchers.variants": ("VariantSearcher",),
+    "searchers.wrapping": ("ConcurrencyLimiter", "Repeater"),
     "stoppers.protocol": ("Stopper",),
     "stoppers.rules": (
         "CombinedStopper", "ExperimentPlateauStopper", "FunctionStopper", "MaximumIterationStopper",
@@ -147,14 +158,17 @@ _HOMES = {
     "worker.trainable": ("Trainable",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
+_ROOMS = ("searchers",)  # packages that are public as they are
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604 - the names are those of the table above
+__all__ = ["__version__", *sorted([*_HOME, *_ROOMS])]  # noqa: PLE0604 - the names are those of the table above
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use."""
     from importlib import import_module
 
+    if name in _ROOMS:
+        return import_module(f"tunesmith.{name}")
     module = _HOME.get(name)
     if module is None:
         from tunesmith.errors import nearest

@@ -14,9 +14,10 @@ from tunesmith.callbacks.protocol import Callback
 from tunesmith.core.retention import Keep
 from tunesmith.errors import ArgumentError, UnknownArgumentError, nearest
 from tunesmith.executors.protocol import Executor
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, parse_objective
 from tunesmith.resources import Resources
 from tunesmith.retrying import FailurePolicy, type_name
+from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.searchers.names import by_name
@@ -30,15 +31,14 @@ def refuse_unknown(unknown: Iterable[str], function: Any) -> None:
         raise UnknownArgumentError(f"run() has no argument {name!r}.{nearest(name, names)} It has: {', '.join(names)}.")
 
 
-def check_objective(metric: str | None, mode: str | None) -> Objective | None:
+def check_objective(metric: Any, mode: Any, constraints: Any = None) -> Objective | None:
     """Return the objective, or None when no metric is named; without a mode, smaller is better is not assumed."""
     if metric is None:
-        if mode is not None:
-            raise ArgumentError(f"mode={mode!r} is given without metric=. Name the reported value to optimise.")
+        for name, value in (("mode", mode), ("constraints", constraints)):
+            if value:
+                raise ArgumentError(f"{name}={value!r} is given without metric=. Name the reported value to optimise.")
         return None
-    if mode is None:
-        raise ArgumentError(f"metric={metric!r} is given without mode=. Say mode='min' or mode='max'.")
-    return Objective(metric, mode)  # type: ignore[arg-type]  # validated when made
+    return parse_objective(metric, mode, constraints)
 
 
 def check_count(name: str, value: Any, *, least: int, none: str | None = None, infinite: bool = False) -> int | None:
@@ -157,6 +157,20 @@ def check_resources(
     return Resources.parse(per_trial if requested is None else requested)
 
 
+def check_confirm(best: Any, repeats: Any, objective: Objective | None, scheduler: Any) -> tuple[int, int]:
+    """Return how many configurations are confirmed, and how many times each."""
+    found = check_count("confirm", best, least=0) or 0
+    times = check_count("confirm_repeats", repeats, least=1) or 1
+    if found and objective is None:
+        raise ArgumentError(f"confirm={best!r} needs to know what is best: give metric= and mode=.")
+    if found and isinstance(scheduler, PopulationBasedTraining):
+        raise ArgumentError(
+            f"confirm={best!r} runs configurations again, and {type(scheduler).__name__} changes them while they run."
+            " Replay the best trial with PopulationBasedTrainingReplay."
+        )
+    return found, times
+
+
 def check_plugin(name: str, plugin: Any, methods: Sequence[str]) -> Any:
     """Return `plugin` if it is an object with these methods."""
     missing = [method for method in methods if not callable(getattr(plugin, method, None))]
@@ -246,6 +260,11 @@ def check_keeping(last: Any, best: Any, score: Any, quota: Any, objective: Objec
         raise ArgumentError(
             "keep_best_checkpoints_num needs to know what is best: give metric= and mode=, or checkpoint_score_attr=, "
             "such as 'min-loss'."
+        )
+    elif best is not None and objective is not None and objective.others:
+        raise ArgumentError(
+            f"keep_best_checkpoints_num compares by one value, and this run has several metrics: say by which, such as"
+            f" checkpoint_score_attr='{objective.mode}-{objective.metric}'."
         )
     return Keep(
         check_count("keep_checkpoints_num", last, least=1, none="all of them"),

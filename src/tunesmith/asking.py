@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
 
 from tunesmith import commands as c
 from tunesmith import events as e
-from tunesmith.codec import from_plain
+from tunesmith.codec import from_plain, keep
 from tunesmith.errors import TunesmithError
-from tunesmith.searchers.protocol import Reminded, Searcher, Suggestion
+from tunesmith.searchers.protocol import ALL_TRIED, LATER, Reminded, Searcher, Suggestion
 from tunesmith.trial import Failure
 
-Naming = Callable[[int, Mapping[str, Any], Any], e.Suggested]
+Naming = Callable[[int, Suggestion], e.Suggested]
 
 
 class Asker:
     """Asks an eager searcher at once and any other one in a thread of its own, so that it never holds up a report.
 
     Args:
-        name: turns a number, values and a memo into the event that makes the trial.
+        name: turns a number and a suggestion into the event that makes the trial.
         wake: called from the thread when an answer has come.
     """
 
@@ -33,6 +32,7 @@ class Asker:
         self._orders: SimpleQueue[c.Ask | c.Tell | c.Remind | None] = SimpleQueue()
         self._answers: SimpleQueue[list[e.Event]] = SimpleQueue()
         self._thread: Thread | None = None
+        self._ended = 0  # of how many ends the searcher was told
 
     def ask(self, order: c.Ask) -> list[e.Event]:
         """Return the suggestions, or an empty list when they will come later, by `collect`."""
@@ -72,9 +72,10 @@ class Asker:
                 continue
             try:
                 if isinstance(order, c.Tell):
+                    self._ended += order.final
                     self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
                 elif isinstance(self._searcher, Reminded):
-                    values = {path: from_plain(value) for path, value in order.values.items()}
+                    values = {path: from_plain(value, keep) for path, value in order.values.items()}
                     self._searcher.remind(order.trial, values, order.memo)
             except Exception as error:  # noqa: BLE001 - a plug-in's fault becomes an event and ends no trial
                 self._answers.put([e.SearchFailed(_failure(error))])
@@ -84,11 +85,16 @@ class Asker:
         try:
             answers = self._searcher.ask(order.first, order.count)
             suggestions = [each if isinstance(each, Suggestion) else Suggestion(each) for each in answers]
-            events: list[e.Event] = [self._name(order.first + i, s.values, s.memo) for i, s in enumerate(suggestions)]
+            waits = bool(suggestions) and suggestions[-1] is LATER
+            if waits:
+                suggestions.pop()
+            events: list[e.Event] = [self._name(order.first + i, each) for i, each in enumerate(suggestions)]
         except Exception as error:  # noqa: BLE001 - as above
             return [e.SearchFailed(_failure(error))]
-        if len(events) < order.count:
-            events.append(e.Exhausted("every configuration of the search space has been tried"))
+        if waits:
+            events.append(e.Deferred(self._ended))
+        elif len(events) < order.count:
+            events.append(e.Exhausted(getattr(self._searcher, "ending", ALL_TRIED)))
         return events
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -38,13 +38,14 @@ from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
 from tunesmith.resources import Pool, Resources
-from tunesmith.results import Results
+from tunesmith.results import Reading, Results
 from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.fifo import FIFOScheduler
 from tunesmith.schedulers.pbt import PopulationBasedTraining
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.schedulers.resource_changing import ResourceChangingScheduler
-from tunesmith.searchers.protocol import Searcher
+from tunesmith.searchers.confirming import Confirm
+from tunesmith.searchers.protocol import Searcher, Suggestion
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
@@ -88,6 +89,7 @@ class Plan(msgspec.Struct):
     verbose: int
     accept_changes: frozenset[str] = frozenset()
     warm_start: WarmStart | None = None
+    confirm: tuple[int, int] = (0, 0)  # how many of the best, and how many times each
 
 
 def execute(plan: Plan) -> Results:
@@ -101,6 +103,8 @@ def execute(plan: Plan) -> Results:
         created = begun or _new(plan, folder, now)
         change = redefined(created, now, plan.objective, plan.accept_changes) if begun else None
         plan.space.check_constants()
+        if plan.confirm[0] or (begun and _has_confirmations(folder)):
+            plan.searcher = Confirm(plan.searcher, *plan.confirm)
         plan.searcher.setup(plan.space, plan.objective, created.seed, plan.num_samples)
         if "warm_start" in created.settings:
             teach(plan.searcher, created.settings["warm_start"])
@@ -109,8 +113,8 @@ def execute(plan: Plan) -> Results:
         path = folder / DATABASE
         open_store = EventStore.open if path.exists() else EventStore.create
         store = stack.enter_context(open_store(path, plan.durability))
-        interrupts = _drive(plan, folder, created, store, resources, change=change)
-    results = Results.from_store(folder, configure=partial(_configure, plan.space))
+        reading, interrupts = _drive(plan, folder, created, store, resources, change=change)
+    results = Results.from_store(folder, configure=partial(_configure, plan.space), reading=reading)
     if not results.trials and results.stop_reason and interrupts.reason is None:
         raise SearchError(f"No trial was made: {results.stop_reason}")
     if interrupts.status is not None:
@@ -126,7 +130,7 @@ def _drive(
     resources: Resources,
     *,
     change: e.Redefined | None,
-) -> Interrupts:
+) -> tuple[Reading, Interrupts]:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
     total = plan.searcher.total()
     controller = Controller(
@@ -135,16 +139,18 @@ def _drive(
         stopper=plan.stopper,
         configure=partial(_configure, plan.space),
         record=_record,
-        limits=msgspec.structs.replace(plan.limits, max_trials=total),
+        # Confirmations are beside those that the search may have, of which the searcher keeps count itself.
+        limits=msgspec.structs.replace(plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total),
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )
     virtual = plan.executor if isinstance(plan.executor, VirtualTime) else None
     asker = (PromptAsker if virtual else Asker)(plan.searcher, _Namer(plan, created, folder), plan.executor.wake)
-    session, standing = 1, Standing()
-    for event, orders in store.fold(controller.replay):
+    session, standing, reading = 1, Standing(), Reading(controller.experiment)
+    for event, orders in store.fold(partial(controller.replay, starting=False)):
         session += type(event) is e.SessionOpened
         standing.see(event)
+        reading.see(event)
         for order in orders:
             if isinstance(order, (c.Tell, c.Remind)):
                 asker.tell(order)
@@ -158,10 +164,11 @@ def _drive(
         store.append(wished)  # whoever reads what was before the session, reads this, too
         for event in wished:
             controller.replay(event)
+            reading.see(event)
     checkpoints = CheckpointFolder(folder)
     checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
     clock = _clock(plan)
-    callbacks = _callbacks(plan, controller)
+    callbacks = [_Reader(reading), *_callbacks(plan, controller)]
     with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
         driver = Driver(
             controller,
@@ -182,7 +189,18 @@ def _drive(
                 interrupts.hold()
                 asker.close()
                 driver.close()
-    return interrupts
+    return reading, interrupts
+
+
+class _Reader(Callback):
+    """Keeps up with the run, so that its record need not be read again for the results."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._see = reading.see
+
+    def on_events(self, events: Sequence[e.Event]) -> None:
+        for event in events:
+            self._see(event)
 
 
 @contextmanager
@@ -278,20 +296,20 @@ class _Namer:
         wanted = plan.trial_name_creator, plan.trial_dirname_creator
         self._needs_config = any(wanted) or not isinstance(plan.resources, Resources)
 
-    def __call__(self, number: int, values: Mapping[str, Any], memo: Any) -> e.Suggested:
-        plan = self._plan
+    def __call__(self, number: int, made: Suggestion) -> e.Suggested:
+        plan, values = self._plan, made.values
         trial_id = f"{self._prefix}_{number:05d}"
         tag = naming.tag(number, values)
         name = f"{plan.trainable_name}_{tag}"
-        folder, resources = "", None
+        folder, resources, recorded = "", None, _record(values)
         if self._needs_config:
-            config = plan.space.build(values)
+            config = _configure(plan.space, recorded, {})
             info = naming.TrialInfo(number, trial_id, plan.trainable_name, tag, config)
             name = _named(plan.trial_name_creator, "trial_name_creator", info) or name
             folder = self._free(_named(plan.trial_dirname_creator, "trial_dirname_creator", info))
             resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
         folder = folder or naming.folder(number, name)
-        return e.Suggested(number, trial_id, name, folder, _record(values), resources, memo)
+        return e.Suggested(number, trial_id, name, folder, recorded, resources, made.memo, made.repeats, made.confirms)
 
     def _free(self, folder: str) -> str:
         """Return the name of a folder if it can be one and no other trial has it."""
@@ -347,10 +365,10 @@ def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStac
         experiment_id=created.experiment_id,
         experiment_name=folder.name,
         metric=plan.objective.metric if plan.objective else None,
+        seed=created.seed,
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
         threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
-        seed=created.seed,
     )
     total = plan.executor.open(job, plan.reuse_workers)
     stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run
@@ -395,8 +413,18 @@ def _read_created(folder: Path) -> e.Created | None:
         return read_created(store)
 
 
+def _has_confirmations(folder: Path) -> bool:
+    """Whether an experiment has any: they are not to be shown to its searcher, though none are wished any more."""
+    with EventStore.open_to_read(folder / DATABASE) as store:
+        return any(
+            event.confirms is not None for _, event in store.read_kind(e.Suggested) if isinstance(event, e.Suggested)
+        )
+
+
 def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
     objective = plan.objective
+    composite = objective is not None and bool(objective.others or objective.constraints)
+    goals = objective.settings() if objective is not None and composite else {}
     past = {"warm_start": read_past(plan.warm_start, plan.space, objective)} if plan.warm_start else {}
     return e.Created(
         experiment_id=os.urandom(16).hex(),
@@ -411,6 +439,7 @@ def _new(plan: Plan, folder: Path, now: dict[str, Any]) -> e.Created:
             "num_samples": plan.num_samples,
             "max_failures": plan.policy.max_failures,
             **now,
+            **goals,
             **past,
         },
     )

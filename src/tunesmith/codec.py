@@ -9,7 +9,8 @@ JSON's own types pass unchanged. Others become an object whose only keys start w
     {1, 2}          {"$set": [1, 2]}
     any object      {"$object": "its repr", "$pickle": "..."}
 
-Reading never unpickles: without an unpickler an object comes back as the text of its repr.
+Reading never unpickles: without an unpickler an object comes back as the text of its repr, which can be written again
+as what it was.
 """
 
 from __future__ import annotations
@@ -26,6 +27,23 @@ Unpickler = Callable[[bytes], Any]
 _REPR_LENGTH = 200
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (str, int, bool, type(None))
+
+
+class Kept(str):
+    """An object that was read without being unpickled: the text of its repr. `to_plain` writes it as it was."""
+
+    plain: dict[str, str]
+
+    def __new__(cls, plain: dict[str, str]) -> Kept:
+        """Take what was read."""
+        self = super().__new__(cls, plain["$object"])
+        self.plain = plain
+        return self
+
+
+def keep(pickled: bytes) -> Any:
+    """Stand in as the unpickler of `from_plain` where objects are to be `Kept`; never called."""
+    raise NotImplementedError
 
 
 def to_plain(value: Any, pickler: Pickler | None = None) -> Any:
@@ -58,6 +76,8 @@ def to_plain(value: Any, pickler: Pickler | None = None) -> Any:
 
 
 def _object(value: Any, pickler: Pickler | None) -> dict[str, str]:
+    if isinstance(value, Kept):
+        return value.plain
     plain = {"$object": _short_repr(value)}
     if pickler is not None:
         plain["$pickle"] = b64encode(pickler(value)).decode()
@@ -88,6 +108,8 @@ def from_plain(plain: Any, unpickler: Unpickler | None = None) -> Any:
         if not tag.startswith("$"):
             break
         if tag == "$object":
+            if unpickler is keep:
+                return Kept(plain)
             pickled = plain.get("$pickle")
             return plain[tag] if unpickler is None or pickled is None else unpickler(b64decode(pickled))
         return _UNTAG[tag](plain[tag], unpickler)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from tunesmith import events as e
 from tunesmith.core.experiment import Experiment
 from tunesmith.errors import ArgumentError
 from tunesmith.evolution import space_changes
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, objective_of
 from tunesmith.space import Space
 from tunesmith.store.sqlite import EventStore
 from tunesmith.worker.fingerprint import code_fingerprint, compiler, qualified_name
 
-CHANGEABLE = ("trainable", "config", "metric", "mode", "scheduler", "search_alg")  # names of run's arguments
+CHANGEABLE = (
+    "trainable",
+    "config",
+    "metric",
+    "mode",
+    "constraints",
+    "scheduler",
+    "search_alg",
+)  # names of run's arguments
 
 
 def definition(trainable: Callable[..., Any], space: Space, scheduler: object, searcher: object) -> dict[str, Any]:
@@ -26,7 +34,7 @@ def definition(trainable: Callable[..., Any], space: Space, scheduler: object, s
         "space": space.describe(),
         "fingerprint": space.fingerprint(),
         "scheduler": type(scheduler).__name__,
-        "search_alg": type(searcher).__name__,
+        "search_alg": getattr(searcher, "title", type(searcher).__name__),
     }
 
 
@@ -47,18 +55,39 @@ def redefined(
     Raises:
         ArgumentError: something has changed that is not among the `accepted`, names of run's arguments.
     """
-    metric, mode = (objective.metric, objective.mode) if objective else (None, None)
+    before = objective_of(created.metric, created.mode, created.settings)
     changes = _changes(created, now)
-    for name, before, after in (("metric", created.metric, metric), ("mode", created.mode, mode)):
-        if before != after:
-            changes[name] = [f"{name} changed from {before!r} to {after!r}"]
+    for name, was, wanted in _objectives(before, objective):
+        if was != wanted:
+            changes[name] = [f"{name} changed from {was!r} to {wanted!r}"]
     refused = [name for name in changes if name not in accepted]
     if refused:
         raise ArgumentError(_refusal(created.name, {name: changes[name] for name in refused}))
     same = all(created.settings.get(name, value) == value for name, value in now.items())
     if not changes and (same or now["compiler"] == created.settings.get("compiler")):
         return None
-    return e.Redefined(now, metric, mode, [line for lines in changes.values() for line in lines])
+    metric, mode = (objective.metric, objective.mode) if objective else (None, None)
+    settings = now
+    if any(each is not None and (each.others or each.constraints) for each in (before, objective)):
+        settings = now | (objective.settings() if objective else {"others": [], "constraints": []})
+    return e.Redefined(settings, metric, mode, [line for lines in changes.values() for line in lines])
+
+
+def _objectives(before: Objective | None, now: Objective | None) -> Iterator[tuple[str, Any, Any]]:
+    """Yield by the name of run's argument what the objective was and is."""
+    was, wanted = (_arguments(each) for each in (before, now))
+    for name in ("metric", "mode", "constraints"):
+        yield name, was.get(name), wanted.get(name)
+
+
+def _arguments(objective: Objective | None) -> dict[str, Any]:
+    if objective is None:
+        return {}
+    limits = {bound.metric: f"{bound.relation} {bound.bound:g}" for bound in objective.constraints}
+    modes = [goal.mode for goal in objective.goals]
+    if not objective.others:
+        return {"metric": objective.metric, "mode": objective.mode, "constraints": limits or None}
+    return {"metric": list(objective.metrics), "mode": modes, "constraints": limits or None}
 
 
 def _changes(created: e.Created, now: dict[str, Any]) -> dict[str, list[str]]:

@@ -81,7 +81,8 @@ class Redefined(Event, frozen=True):
 class Suggested(TrialEvent, frozen=True):
     """The searcher made a trial. `values` are the resolved variables, by path such as ``model/layers/0``.
 
-    `memo` is what the searcher is reminded of with it, in a replay too.
+    `memo` is what the searcher is reminded of with it, in a replay too. `repeats` is the first trial of the same
+    configuration, `confirms` the trial that is run again by this one; see `tunesmith.searchers.protocol.Suggestion`.
     """
 
     trial_id: str
@@ -90,12 +91,20 @@ class Suggested(TrialEvent, frozen=True):
     values: dict[str, Any]
     resources: Resources | None = None
     memo: Any = None
+    repeats: int | None = None
+    confirms: int | None = None
 
 
 class Exhausted(Event, frozen=True):
     """The searcher has nothing more to suggest. `reason` is a sentence for the user."""
 
     reason: str = ""
+
+
+class Deferred(Event, frozen=True):
+    """The searcher suggests no more until another trial ends. It knew of `ended` ends when it said so."""
+
+    ended: int = 0
 
 
 class SearchFailed(Event, frozen=True):
@@ -325,6 +334,7 @@ AnyEvent: TypeAlias = (
     | Redefined
     | Suggested
     | Exhausted
+    | Deferred
     | SearchFailed
     | Tick
     | StopRequested

@@ -85,6 +85,8 @@ class Recording:
         for record, trial in zip(experiment.trials, recording.trials, strict=True):
             trial.whole = record.status is Status.TERMINATED and not record.reason
             trial.failure = record.failure if record.status is Status.ERROR else None
+        searched = zip(experiment.trials, recording.trials, strict=True)
+        recording.trials = [trial for record, trial in searched if record.confirms is None]
         return recording
 
     def _add(self, event: e.Event, experiment: Experiment) -> None:
@@ -105,11 +107,13 @@ class Recording:
         for each in seconds:
             heapreplace(busy, busy[0] + each)
         reports = sum(len(trial.curve) for trial in self.trials)
-        return Effort(max(busy), sum(seconds), reports, *(self._best(objective) if objective is not None else ()))
+        return Effort(max(busy), sum(seconds), reports, *(self._best(objective) if objective else ()))
 
     def _best(self, objective: Objective) -> tuple[float, int] | tuple[()]:
-        """Return the best value and the number of its trial, if any value is finite."""
+        """Return the best value and the number of its trial, if any value is finite; of several metrics none is."""
         found: tuple[float, int] | tuple[()] = ()
+        if objective.others:
+            return found
         best = -inf
         for number, trial in enumerate(self.trials):
             for report in trial.curve:

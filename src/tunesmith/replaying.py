@@ -20,7 +20,7 @@ from tunesmith.core.limits import Limits
 from tunesmith.errors import ArgumentError, TrialError
 from tunesmith.executors.curves import Curve, Step
 from tunesmith.executors.simulated import SimulatedExecutor
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, objective_of
 from tunesmith.readable import readable_config
 from tunesmith.recording import Effort, RecordedTrial, Recording
 from tunesmith.resources import Resources
@@ -67,7 +67,7 @@ class Replayed(msgspec.Struct, frozen=True):
             _row("training", before.training_s, after.training_s, duration),
             _row("reports", before.reports, after.reports, "{:,}".format),
         ]
-        if self.objective is not None:
+        if self.objective is not None and not self.objective.others:
             rows.append((f"best {self.objective.metric}", _best(before), _best(after), self._loss()))
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         trials = f"{counted(len(self.results), 'trial')} of {self.name} on {counted(self.workers, 'worker')}"
@@ -139,7 +139,7 @@ def replay(
     """
     recording = _read(Path(path).expanduser())
     created = recording.created
-    objective = check.check_objective(metric, mode) or check.check_objective(created.metric, created.mode)
+    objective = check.check_objective(metric, mode) or objective_of(created.metric, created.mode, created.settings)
     workers = check.check_count("workers", workers, least=1, none="those of the record") or max(recording.workers, 1)
     executor = _Curves(recording.trials, workers)
     with ExitStack() as stack:

@@ -30,8 +30,9 @@ def run(
     trainable: Callable[..., Any],
     config: Mapping[str, Any] | None = None,
     *,
-    metric: str | None = None,
-    mode: Literal["min", "max"] | None = None,
+    metric: str | Sequence[str] | None = None,
+    mode: Literal["min", "max"] | Sequence[Literal["min", "max"]] | None = None,
+    constraints: Mapping[str, str] | None = None,
     num_samples: int = 1,
     search_alg: Searcher | str | None = None,
     scheduler: Scheduler | None = None,
@@ -42,6 +43,8 @@ def run(
     resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
     accept_changes: bool | Collection[str] = False,
     warm_start: str | Path | Results | WarmStart | None = None,
+    confirm: int = 0,
+    confirm_repeats: int = 3,
     durability: Literal["normal", "full"] = "normal",
     executor: Literal["local", "inline"] | Executor = "local",
     reuse_workers: bool = False,
@@ -78,8 +81,11 @@ def run(
             subclass of `tunesmith.Trainable`; or either from `with_parameters` or `with_resources`.
         config: the search space: nested dicts and lists with domains such as ``tune.uniform(0, 1)``; all else is
             passed on as it is. Each trial gets a deep copy of its own.
-        metric: the name of the reported value to optimise. Needed for ``results.best_config``.
-        mode: ``"min"`` or ``"max"``.
+        metric: the name of the reported value to optimise. Needed for ``results.best_config``. A list names several
+            that are optimised at once: see ``results.pareto_front``.
+        mode: ``"min"`` or ``"max"``; for several metrics one for all, or a list.
+        constraints: what must hold of a result to be good: bounds of reported values, such as
+            ``{"memory_mb": "<= 4000", "accuracy": ">= 0.9"}``.
         num_samples: how many trials; with ``grid_search`` how many times the whole grid; -1 is no limit.
         search_alg: suggests configurations, a searcher or the name of one, such as ``"sobol"``; random and grid search
             by default.
@@ -94,11 +100,16 @@ def run(
             also lets those go on, from their last checkpoints, that were stopped only by a limit of before: a
             scheduler's ``max_t``, a ``stop`` criterion, the time budget.
         accept_changes: go on although something has changed since: True, or the names of the arguments that may
-            have, of ``"trainable", "config", "metric", "mode", "scheduler", "search_alg"``. Trials that exist keep
-            their values.
+            have, of ``"trainable", "config", "metric", "mode", "constraints", "scheduler", "search_alg"``. Trials that
+            exist keep their values.
         warm_start: the folder or the `Results` of an older experiment, or a `WarmStart`: the best of its configurations
             that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
             not need that folder any more.
+        confirm: when the search is over, run the best so many configurations again, each `confirm_repeats` times: the
+            best of many noisy values is a lucky one, and ``results.confirmed`` has both numbers. The searcher and the
+            scheduler do not see these trials; they are trained for as long as those that they confirm. A run that is
+            ended before its search is over, by a time budget too, confirms nothing.
+        confirm_repeats: how many times each.
         durability: ``"normal"``: what was reported survives the death of any process; ``"full"``: a loss of power,
             too, and every report waits for the disk.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
@@ -159,12 +170,13 @@ def run(
     check.refuse_unknown(unknown, run)
     plain, parameters, requested, trainable_name = unwrap(trainable)
     check.check_saving(plain, checkpoint_freq, checkpoint_at_end=checkpoint_at_end)
+    objective = check.check_objective(metric, mode, constraints)
     plan = Plan(
         trainable=plain,
         trainable_name=trainable_name,
         parameters=parameters,
         space=Space({} if config is None else config),
-        objective=check.check_objective(metric, mode),
+        objective=objective,
         num_samples=check.check_count("num_samples", num_samples, least=1, infinite=True) or 1,
         searcher=check.check_searcher(search_alg),
         scheduler=check.check_scheduler(scheduler or FIFOScheduler(), num_samples),
@@ -188,7 +200,7 @@ def run(
                 keep_best_checkpoints_num,
                 checkpoint_score_attr,
                 checkpoint_quota_bytes,
-                check.check_objective(metric, mode),
+                objective,
             ),
         ),
         policy=check.check_policy(max_failures, retry_on, retry_pause_s),
@@ -201,5 +213,6 @@ def run(
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),
         warm_start=as_warm_start(warm_start),
+        confirm=check.check_confirm(confirm, confirm_repeats, objective, scheduler),
     )
     return execute(plan)

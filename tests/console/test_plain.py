@@ -13,6 +13,7 @@ from tests.console.stage import PATH, Stage
 from tunesmith import events as e
 from tunesmith.console.console import Console, _is_terminal
 from tunesmith.events import StopRequested
+from tunesmith.objective import parse_objective
 from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import CheckpointRef, Failure
 
@@ -358,3 +359,38 @@ def test_a_console_says_its_words_only_to_its_stream(capsys: pytest.CaptureFixtu
     stage.end()
     assert isinstance(stage.console, Console)
     assert capsys.readouterr() == ("", "")
+
+
+def test_with_several_metrics_the_front_is_told_and_what_breaks_a_constraint() -> None:
+    objective = parse_objective(["loss", "ms"], ["min", "min"], {"mb": "<= 10"})
+    stage = Stage(objective=objective, total=5)
+    for number, (loss, ms, mb) in enumerate([(0.1, 9, 5), (0.2, 3, 5), (0.3, 4, 5), (0.01, 1, 50)]):
+        stage.begin(number, x=number)
+        stage.report(number, loss=9.0, ms=0, mb=0)
+        stage.report(number, loss=loss, ms=ms, mb=mb)
+        stage.complete(number)
+    stage.begin(4)
+    stage.report(4, loss=0.0, ms=0, mb=0)
+    stage.fail(4, "boom")
+    stage.wait(6)
+    assert stage.said()[-1] == "[6.0 s] 5/5 trials ended, 1 failed; 2 trials in the front"
+    stage.end()
+    assert stage.said()[:4] == [
+        "Front:   2 trials, none better than another in all of loss and ms",
+        "         trial 0: loss 0.1, ms 9  x=0",
+        "         trial 1: loss 0.2, ms 3  x=1",
+        "Limits:  1 trial not within mb <= 10",
+    ]
+
+
+def test_with_constraints_that_nobody_keeps_nothing_is_best() -> None:
+    stage = Stage(objective=parse_objective("loss", "min", {"mb": "<= 10"}), total=2)
+    for number in range(2):
+        stage.begin(number)
+        stage.report(number, loss=number, mb=11)
+        stage.complete(number)
+    stage.end()
+    assert stage.said()[1:3] == [
+        "Best:    no trial has a finite loss within mb <= 10",
+        "Limits:  2 trials not within mb <= 10",
+    ]

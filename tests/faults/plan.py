@@ -118,6 +118,7 @@ def _draw_fault(settings: Settings, random: Random) -> Fault:
     if point in OUTSIDE:
         who = random.choice(["driver", "driver", "worker", "zygote", "all"])
         return Fault(who, point, random.randint(0, 900) if point == "time" else random.randint(0, reports))
-    most = {"statement": 3 * reports + 12, "replay": 3 * reports, "driver file": 24}.get(point, reports)
+    few = {"statement": 60, "moved": 8, "driver file": 24}
+    most = {"replay": 3 * reports, **few}.get(point, reports)
     # Half of the time early: the opening of the folder, of the database and of the session.
     return Fault("driver", point, random.randint(1, most if random.random() < 0.6 else 6))

@@ -1,12 +1,15 @@
 """Points within the processes of an experiment at which one is killed: counted, so that a round can be repeated.
 
 The product knows nothing of them. They hang on calls that are there anyway: SQLite's trace of statements, Python's
-audit events of file operations, and the two borders of the driver's round, the commit and the orders.
+audit events of file operations, the calls that write and clear the store's tail, and the two borders of the driver's
+round, the commit and the orders. The tail goes into the database every few reports here, not every few thousands.
 
 | point             | the instant                                                                           |
 |-------------------|---------------------------------------------------------------------------------------|
 | statement         | before an SQL statement of the driver, those that make the database among them          |
-| commit            | before a batch of events is committed: its COMMIT, or the INSERT that is one by itself |
+| commit            | before a batch of events is committed: the tail's write, or a COMMIT                    |
+| torn              | when half of a batch has been written to the tail                                      |
+| moved             | when the tail is in the database, and before it is cleared                             |
 | committed         | after a commit, before any order that follows from it                                  |
 | half obeyed       | when only the first of several orders has been sent (with one: none)                   |
 | obeyed            | when all orders of a round have been sent, before old checkpoints are deleted          |
@@ -23,16 +26,19 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 
-IN_DRIVER = ("statement", "commit", "committed", "half obeyed", "obeyed", "replay", "driver file")
+IN_DRIVER = ("statement", "commit", "torn", "moved", "committed", "half obeyed", "obeyed", "replay", "driver file")
 IN_WORKER = ("rename", "renamed", "checkpoint file")
 OUTSIDE = ("reports", "time")
 VARIABLE = "TUNESMITH_TESTS_FAULT"
 SABOTAGE = "TUNESMITH_TESTS_SABOTAGE"  # set: commit each batch only with the next one. For the harness's own tests
+TAIL_BYTES = 4000
 _FILE_EVENTS = frozenset(
     {"open", "sqlite3.connect", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "shutil.rmtree"}
 )
@@ -90,6 +96,7 @@ def install_in_driver() -> None:
     """Arm this process, which is about to be a driver."""
     if os.environ.get(SABOTAGE):
         _commit_late()
+    _move_often()
     armed = _armed()
     if armed is not None:
         Path(armed.driver).write_text(str(os.getpid()))
@@ -132,17 +139,54 @@ class _Counter:
 # -- in the driver
 
 
-def _commits(statement: str, connection: sqlite3.Connection) -> bool:
-    return statement == "COMMIT" or (statement.startswith("INSERT") and not connection.in_transaction)
+def _move_often() -> None:
+    from tunesmith.store import sqlite
+
+    sqlite._TAIL_BYTES = TAIL_BYTES  # type: ignore[misc]
 
 
-def _trace(wanted: Callable[[str, sqlite3.Connection], bool]) -> Callable[[_Counter], None]:
+def _write_tail(reached: _Counter, *, half: bool = False) -> None:
+    """Reach the point before each write to the tail, or in the middle of it."""
+    from tunesmith.store import tail
+
+    def write(fd: int, text: bytes) -> int:
+        if half and reached.is_next():
+            os.write(fd, text[: len(text) // 2])
+        reached()
+        return os.write(fd, text)
+
+    tail.os = SimpleNamespace(**(vars(os) | {"write": write}))  # type: ignore[attr-defined]
+
+
+def _clear_tail(reached: _Counter) -> None:
+    from tunesmith.store.tail import Tail
+
+    for name in ("clear", "remove"):
+        _before(Tail, name, reached)
+
+
+def _before(cls: Any, name: str, reached: _Counter) -> None:
+    original = getattr(cls, name)
+
+    def call(self: Any) -> None:
+        reached()
+        original(self)
+
+    setattr(cls, name, call)
+
+
+def _commit(reached: _Counter) -> None:
+    _write_tail(reached)
+    _trace(lambda statement: statement == "COMMIT")(reached)
+
+
+def _trace(wanted: Callable[[str], bool]) -> Callable[[_Counter], None]:
     def install(reached: _Counter) -> None:
         connect = sqlite3.connect
 
         def connect_traced(*args: Any, **named: Any) -> sqlite3.Connection:
             connection = connect(*args, **named)
-            connection.set_trace_callback(lambda statement: reached() if wanted(statement, connection) else None)
+            connection.set_trace_callback(lambda statement: reached() if wanted(statement) else None)
             return connection
 
         sqlite3.connect = connect_traced  # type: ignore[assignment]
@@ -224,8 +268,10 @@ def _is_below(path: object, folder: str) -> bool:
 
 
 _DRIVER_POINTS: dict[str, Callable[[_Counter], None]] = {
-    "statement": _trace(lambda statement, connection: True),
-    "commit": _trace(_commits),
+    "statement": _trace(lambda statement: True),
+    "commit": _commit,
+    "torn": partial(_write_tail, half=True),
+    "moved": _clear_tail,
     "committed": _after(_store, "append"),
     "half obeyed": _half_obeyed,
     "obeyed": _after(_executor, "obey"),

@@ -93,12 +93,12 @@ def read(place: Path, wrong: list[str]) -> list[e.Event]:
     copy = place / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
-    for suffix in ("", "-wal"):
+    for suffix in ("", "-wal", "-tail"):
         source = place / NAME / f"{DATABASE}{suffix}"
         if source.exists():
             shutil.copy(source, copy / source.name)
     try:
-        with EventStore.open(copy / DATABASE) as store:
+        with EventStore.open(copy / DATABASE) as store:  # which brings the tail into the database
             return [event for _, event in store.read()]
     except StorageError as error:
         wrong.append(f"the database can't be read: {error}")

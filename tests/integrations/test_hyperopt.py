@@ -85,6 +85,39 @@ def test_its_own_expressions_are_put_into_the_configuration(run: Run) -> None:
     assert results.best_result["loss"] == 0.0
 
 
+def test_choices_within_choices_are_searched_in_our_own_words(run: Run) -> None:
+    space = {
+        "net": tune.choice([
+            "flat",
+            {"depth": tune.randint(1, 9), "head": tune.choice([{"y": tune.uniform(0, 1)}, {"fixed": 1}])},
+        ]),
+    }  # fmt: skip
+
+    def train(config: dict[str, Any]) -> float:
+        net = config["net"]
+        return 9.0 if net == "flat" else abs(net["depth"] - 5) + net["head"].get("y", 1.0)
+
+    points = [{"net?": 1, "net/depth": 7, "net/head?": 1}, {"net?": 0}]
+    results = run(train, space, num_samples=60, search_alg=HyperOptSearch(points_to_evaluate=points), executor="inline")
+    assert [trial.config for trial in list(results)[:2]] == [
+        {"net": {"depth": 7, "head": {"fixed": 1}}},
+        {"net": "flat"},
+    ]
+    assert results.best_result["loss"] < 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_an_option_of_a_point_needs_is_drawn(run: Run, seed: int) -> None:
+    space = {
+        "net": tune.choice(["flat", {"y": tune.uniform(0, 1), "in": tune.choice(["a", {"z": tune.uniform(0, 1)}])}])
+    }
+    search = HyperOptSearch(points_to_evaluate=[{"net?": 1, "net/in?": 1}, {"net?": 0}])
+    results = run(lambda config: 1.0, space, num_samples=2, search_alg=search, executor="inline", seed=seed)
+    assert set(results[0].config["net"]) == {"y", "in"}
+    assert 0 <= results[0].config["net"]["in"]["z"] <= 1
+    assert results[1].config == {"net": "flat"}
+
+
 def test_trials_that_failed_or_have_no_finite_value_do_not_count(run: Run) -> None:
     def train(config: dict[str, Any]) -> float:
         if config["x"] < 0:
@@ -100,7 +133,14 @@ def test_trials_that_failed_or_have_no_finite_value_do_not_count(run: Run) -> No
     ("search", "space", "words"),
     [
         ({}, {"x": tune.grid_search([1, 2])}, "can't go through a grid"),
-        ({}, {"x": tune.choice([{"y": tune.uniform(0, 1)}])}, "within an option of a choice"),
+        ({}, {"x": tune.choice([{"y": tune.lograndint(1, 9)}])}, "'x/y'.*in HyperOpt's own words"),
+        ({"points_to_evaluate": [{"k": 2}]}, {"k": tune.choice(["a", "b"])}, "from 0 to 1; got 2"),
+        ({"points_to_evaluate": [{"k": "a"}]}, {"k": tune.choice(["a", "b"])}, "by its index"),
+        (
+            {"points_to_evaluate": [{"k?": 3}]},
+            {"k": tune.choice(["a", {"y": tune.uniform(0, 1)}])},
+            "from 0 to 1; got 3",
+        ),
         ({}, {"x": tune.lograndint(1, 100)}, "in HyperOpt's own words"),
         ({"points_to_evaluate": [{"z": 1}]}, {"x": tune.uniform(0, 1)}, "points_to_evaluate names 'z'"),
     ],

@@ -19,7 +19,7 @@ from tunesmith import events as e
 from tunesmith.core.controller import Controller
 from tunesmith.core.invariants import violations
 from tunesmith.core.limits import Limits
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, parse_objective
 from tunesmith.resources import Resources
 from tunesmith.retrying import FailurePolicy
 from tunesmith.schedulers.asha import ASHAScheduler
@@ -33,6 +33,7 @@ from tunesmith.schedulers.rules import RULES_2019, RULES_TODAY
 from tunesmith.streams import stream
 from tunesmith.trial import CheckpointRef, Failure
 
+LOSS = Objective("loss", "min")
 Make: TypeAlias = Callable[[], Scheduler]
 
 # -- the schedulers, with all that may be set
@@ -117,6 +118,7 @@ class Plan(msgspec.Struct, frozen=True):
     max_concurrent: int | None
     keeps: str  # what becomes of a paused trial's state: "memory", "disk", "any"
     jumps: bool
+    at_once: int | None  # how many trials the searcher has under way at most
     twin_at: int  # after how many events a twin is made from the record, which has to decide the same from then on
 
 
@@ -134,6 +136,7 @@ PLANS = st.builds(
     max_concurrent=st.sampled_from([None, None, 1, 3]),
     keeps=st.sampled_from(["memory", "disk", "any"]),
     jumps=st.booleans(),
+    at_once=st.sampled_from([None, None, 1, 3]),
     twin_at=st.integers(0, 200),
 )
 
@@ -163,19 +166,21 @@ class Worker:
 class World:
     """Workers, the searcher and the driver."""
 
-    def __init__(self, plan: Plan, make: Make) -> None:
+    def __init__(self, plan: Plan, make: Make, objective: Objective = LOSS) -> None:
+        self.objective = objective
         self.plan, self.make, self.rng = plan, make, Random(plan.seed)
         self.controller, self.twin = self.make_controller(), None
         self.workers: dict[tuple[int, int], Worker] = {}
         self.log: list[e.Event] = []
         self.finished = False
+        self.ends = 0  # of how many the searcher was told
         self.mishaps = plan.mishaps
         self.sessions = 0
         self.now = 1.0
         self.alarms: list[float] = []
 
     def make_controller(self) -> Controller:
-        scheduler, objective = self.make(), Objective("loss", "min")
+        scheduler, objective = self.make(), self.objective
         scheduler.setup(objective, self.plan.seed)
         limits = Limits(
             max_trials=self.plan.trials if self.plan.counted else None,
@@ -230,13 +235,18 @@ class World:
 
     def replayed(self) -> Controller:
         twin = self.make_controller()
+        self.ends = 0
         for event in self.log:
-            twin.replay(event)
+            self.ends += sum(isinstance(order, c.Tell) and order.final for order in twin.replay(event))
         return twin
 
     def suggest(self, order: c.Ask) -> list[e.Event]:
-        numbers = range(order.first, min(order.first + order.count, self.plan.trials))
+        trials = self.controller.experiment.trials
+        room = inf if self.plan.at_once is None else self.plan.at_once - sum(not t.status.is_final for t in trials)
+        numbers = range(order.first, min(order.first + int(min(order.count, room)), self.plan.trials))
         made: list[e.Event] = [e.Suggested(i, f"id{i}", f"t{i}", f"f{i}", {"lr": 0.1 + i}) for i in numbers]
+        if len(made) < order.count and room < order.count and order.first + len(made) < self.plan.trials:
+            return [*made, e.Deferred(self.ends)]
         return made if len(made) == order.count else [*made, e.Exhausted("that was all")]
 
     def obey(self, order: c.Command) -> None:
@@ -245,6 +255,8 @@ class World:
             self.workers[order.trial, order.incarnation] = Worker(order, parked)
         elif isinstance(order, c.Finish):
             self.finished = True
+        elif isinstance(order, c.Tell):
+            self.ends += order.final
         elif isinstance(order, c.WakeAt):
             self.alarms.append(order.at)
         elif isinstance(order, c.WorkerCommand) and (order.trial, order.incarnation) in self.workers:
@@ -352,7 +364,8 @@ class World:
         n, draw = worker.iteration, stream(self.plan.seed, "value", worker.trial, worker.iteration)
         loss = draw.choice([nan, inf, -inf, 0.0, 1.0, 1.0, draw.random(), draw.random() + worker.trial])
         saved = self.checkpoint(worker) if self.rng.random() < 0.1 else None
-        return e.Reported(worker.trial, worker.incarnation, n, {"loss": loss}, 0.0, 1.0, float(n), float(n), n, saved)
+        metrics = {"loss": loss, "size": draw.choice([1.0, 2.0, draw.random()]), "mb": draw.random()}
+        return e.Reported(worker.trial, worker.incarnation, n, metrics, 0.0, 1.0, float(n), float(n), n, saved)
 
 
 def state(controller: Controller) -> list[Any]:
@@ -369,5 +382,15 @@ def test_every_trial_ends_and_a_replay_decides_as_the_run_did(name: str, plan: P
     world = World(plan, data.draw(SCHEDULERS[name]))
     world.play()
     assert len(world.controller.experiment.trials) == plan.trials
+    assert all(trial.status.is_final for trial in world.controller.experiment.trials)
+    assert state(world.replayed()) == state(world.controller)
+
+
+@pytest.mark.parametrize("name", ["asha, stopping", "asha, promotion", "hyperband", "median"])
+@given(plan=PLANS, data=st.data())
+def test_so_it_is_when_trials_are_compared_by_several_metrics(name: str, plan: Plan, data: st.DataObject) -> None:
+    objective = parse_objective(["loss", "size"], ["min", "max"], {"mb": "<= 0.8"} if plan.seed % 2 else None)
+    world = World(plan, data.draw(SCHEDULERS[name]), objective)
+    world.play()
     assert all(trial.status.is_final for trial in world.controller.experiment.trials)
     assert state(world.replayed()) == state(world.controller)

@@ -65,6 +65,23 @@ def test_nothing_is_suggested_twice() -> None:
     assert len(set(values)) == 8
 
 
+class Marked(Corner):
+    """Proposes two rows, each with a memo of its own."""
+
+    def propose(self, known: Known, number: int, rng: np.random.Generator) -> Proposal:
+        return Proposal(np.array([[0.0], [1.0]]), memo="neither", memos=["zero", "one"])
+
+
+def test_the_memo_of_the_row_that_is_taken_is_kept_and_found_again_by_its_trial() -> None:
+    search = searcher({"x": tune.uniform(0, 1)}, Marked())
+    for number in range(4):
+        search.ask(number, 1)
+        finish(search, number)
+    assert [each.memo for each in search.ask(4, 3)] == ["zero", "one", "neither"]
+    assert search._known.memos == {4: "zero", 5: "one", 6: "neither"}
+    assert search._known.memo == "neither"
+
+
 def test_an_exhausted_space_ends_the_search_after_every_configuration_was_suggested_once() -> None:
     config = {"n": tune.randint(0, 3), "m": tune.choice(["a", {"k": tune.choice([1, 2])}])}
     found = searcher(config).ask(0, 100)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pytest
 
 import tunesmith as tune
 from tests.conftest import Run
-from tunesmith import events as e
+from tunesmith import commands as c
 from tunesmith.errors import StorageError
+from tunesmith.executors.inline import InlineExecutor
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import EventStore
 
 SAMPLES, STEPS = 4, 60
 
@@ -40,7 +41,7 @@ def check_whole(results: tune.Results) -> None:
         assert [r["training_iteration"] for r in trial.history] == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize("left", range(400_000, 1_200_000, 133_331))
+@pytest.mark.parametrize("left", range(150_000, 700_000, 91_331))
 @pytest.mark.parametrize("small_disk", ["3m"], indirect=True)
 def test_a_run_whose_disk_gets_full_says_so_and_goes_on_when_there_is_room(
     run: Run, small_disk: Path, left: int
@@ -53,6 +54,17 @@ def test_a_run_whose_disk_gets_full_says_so_and_goes_on_when_there_is_room(
     assert 0 < seen <= SAMPLES
     ballast.unlink()
     check_whole(run(train, **arguments(small_disk)))
+
+
+@pytest.mark.parametrize("small_disk", ["3m"], indirect=True)
+def test_a_run_that_ends_on_a_disk_with_too_little_room_to_tidy_up_is_whole(run: Run, small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(2_100_000))
+    check_whole(run(train, **arguments(small_disk)))
+    assert (small_disk / "run" / "experiment.db-tail").exists()
+    ballast.unlink()
+    check_whole(run(train, **arguments(small_disk)))
+    assert not (small_disk / "run" / "experiment.db-tail").exists()
 
 
 LIMITED = """
@@ -70,7 +82,7 @@ def test_a_run_whose_file_may_not_grow_says_so_and_goes_on_when_it_may(run: Run,
     """For those who may not mount a small disk: a limit on the size of files fails as abruptly."""
     root = str(Path(__file__).parent.parent.parent)
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, root, str(tmp_path), "300000"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LIMITED, root, str(tmp_path), "120000"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "full or has failed" in done.stderr.splitlines()[-1]
@@ -100,21 +112,28 @@ def test_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-@pytest.mark.parametrize(("durability", "level"), [("normal", 1), ("full", 2)])
-def test_full_durability_waits_for_the_disk(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str, level: int
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_full_durability_waits_for_the_disk_before_it_answers(
+    run: Run, monkeypatch: pytest.MonkeyPatch, durability: str
 ) -> None:
-    levels = []
-    append = EventStore.append
+    synced, answered = 0, []
+    fdatasync, obey = os.fdatasync, InlineExecutor.obey
 
-    def noting(self: EventStore, events: list[e.Event]) -> None:
-        levels.append(self._db.execute("PRAGMA synchronous").fetchone()[0])
-        append(self, events)
+    def noting(fd: int) -> None:
+        nonlocal synced
+        fdatasync(fd)
+        synced += Path(f"/proc/self/fd/{fd}").readlink().name == "experiment.db-tail"
 
-    monkeypatch.setattr(EventStore, "append", noting)
+    def obeying(self: InlineExecutor, commands: Sequence[c.Command]) -> None:
+        answered.append(synced)
+        obey(self, commands)
+
+    monkeypatch.setattr(os, "fdatasync", noting)
+    monkeypatch.setattr(InlineExecutor, "obey", obeying)
     for samples in (1, 2):  # begun and resumed
         run(lambda c: 1.0, name="run", num_samples=samples, durability=durability, resume="auto", executor="inline")
-    assert set(levels) == {level}
+    assert len(answered) > 5
+    assert answered == sorted(set(answered)) if durability == "full" else not any(answered)
 
 
 def test_another_durability_is_refused(run: Run) -> None:
@@ -125,7 +144,6 @@ def test_another_durability_is_refused(run: Run) -> None:
 BEGINNING = """
 import os, sys
 from pathlib import Path
-from tunesmith.store.sqlite import EventStore
 left = int(sys.argv[2])
 def count(event, arguments):
     global left

@@ -23,6 +23,8 @@ from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import CheckpointRef
 
 TRIALS, REPORTS = 12, 30
+IN_DATABASE, IN_LOG = 200, 300  # up to which events they go; the rest is in the tail
+FILES = ("experiment.db", "experiment.db-wal", "experiment.db-tail")
 
 
 def story() -> Iterator[e.Event]:
@@ -45,19 +47,22 @@ STORY = list(story())
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An experiment whose driver was killed: some of it is in the database, the rest in its log."""
+    """An experiment whose driver was killed: some of it is in the database, some in its log, the rest in its tail."""
     made = tmp_path / "made"
     made.mkdir()
     with EventStore.create(made / "experiment.db") as store:
         for at in range(0, len(STORY), 25):
-            if at == 200:
-                store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             store.append(STORY[at : at + 25])
+            if at < IN_LOG:
+                store.settle()
+            if at == IN_DATABASE - 25:
+                store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         killed = tmp_path / "name"
         killed.mkdir()
-        for name in ("experiment.db", "experiment.db-wal"):
+        for name in FILES:
             shutil.copy(made / name, killed / name)
     assert (killed / "experiment.db-wal").stat().st_size > 10 * PAGE_SIZE
+    assert (killed / "experiment.db-tail").stat().st_size > 10_000
     return killed
 
 
@@ -93,33 +98,92 @@ def overwrite(path: Path, offset: int, content: bytes) -> None:
 
 
 def test_a_whole_store_is_left_as_it_is(folder: Path) -> None:
-    before = (folder / "experiment.db").read_bytes(), (folder / "experiment.db-wal").read_bytes()
+    before = [(folder / name).read_bytes() for name in FILES]
     found = recover(folder)
     assert found.broken == ""
     assert "is whole" in str(found)
     assert found.events == len(STORY)
-    assert ((folder / "experiment.db").read_bytes(), (folder / "experiment.db-wal").read_bytes()) == before
+    assert [(folder / name).read_bytes() for name in FILES] == before
     assert not list(folder.glob("damaged-*"))
 
 
 def test_a_log_that_is_cut_anywhere_gives_what_was_committed_before(folder: Path, tmp_path: Path) -> None:
     whole = (folder / "experiment.db-wal").read_bytes()
     seen = set()
-    for length in [*range(0, len(whole), 1777), len(whole) - 1]:
+    for length in [*range(0, len(whole), 1777), len(whole)]:
         torn = tmp_path / f"torn-{length}"
         torn.mkdir()
-        shutil.copy(folder / "experiment.db", torn)
+        shutil.copy(folder / "experiment.db", torn)  # without the tail
         (torn / "experiment.db-wal").write_bytes(whole[:length])
-        assert recover(torn).broken == ""  # a torn tail is what a loss of power leaves: no damage
+        assert recover(torn).broken == ""  # it is what a loss of power leaves, and no damage
         found = check_goes_on(torn)
-        assert len(found) == len(STORY) or len(found) % 25 == 0  # whole transactions
+        assert len(found) % 25 == 0  # whole transactions
         seen.add(len(found))
-    assert len(seen) > 5
-    assert min(seen) == 200
+    assert sorted(seen) == [200, 225, 250, 275, 300]
+
+
+def test_a_log_that_is_cut_when_there_is_more_in_the_tail_is_damage(folder: Path) -> None:
+    log = folder / "experiment.db-wal"
+    log.write_bytes(log.read_bytes()[:-100])
+    with pytest.raises(ExperimentDamagedError, match="event 276 is missing"):
+        read(folder)
+    found = recover(folder)
+    assert (found.events, found.unreadable, found.dropped) == (275, 25, len(STORY) - 300)
+    assert len(check_goes_on(folder)) == 275
+
+
+def test_a_tail_that_is_cut_anywhere_gives_whole_batches(folder: Path) -> None:
+    tail = folder / "experiment.db-tail"
+    whole = tail.read_bytes()
+    lines = [at for at, byte in enumerate(whole) if byte == 10]
+    seen = set()
+    for length in [*range(0, len(whole), 977), *lines, *(at + 1 for at in lines)]:
+        tail.write_bytes(whole[:length])
+        found = read(folder)
+        assert found == STORY[: len(found)]
+        assert len(found) in (300, 325, 350, 375, len(STORY))
+        assert recover(folder).broken == ""
+        seen.add(len(found))
+    assert len(seen) == 5
+    tail.write_bytes(whole[:-1000].ljust(len(whole), b"\0"))  # as a loss of power may leave it
+    assert len(check_goes_on(folder)) == 375
+
+
+def test_no_byte_of_the_tail_can_change_without_being_noticed(folder: Path) -> None:
+    tail = folder / "experiment.db-tail"
+    whole = tail.read_bytes()
+    rng = Random(7)
+    for offset in [*rng.sample(range(len(whole) - 1), 300), *range(len(whole) - 400, len(whole) - 1)]:
+        tail.write_bytes(whole)
+        overwrite(tail, offset, bytes([whole[offset] ^ 1 << rng.randrange(8)]))
+        with pytest.raises(ExperimentDamagedError, match="is not what was written"):
+            read(folder)
+
+
+def test_garbage_in_the_tail_ends_the_record_there(folder: Path) -> None:
+    tail = folder / "experiment.db-tail"
+    overwrite(tail, tail.read_bytes().index(b"0 350 ") + 60, b"garbage")
+    with pytest.raises(ExperimentDamagedError, match=r"event \d+ is not what was written"):
+        EventStore.open(folder / "experiment.db")
+    found = recover(folder)
+    assert (found.events, found.unreadable) == (349, 1)
+    assert found.dropped == len(STORY) - 350
+    assert (found.kept / "experiment.db-tail").exists()
+    assert not tail.exists()
+    assert len(check_goes_on(folder)) == 349
+
+
+def test_a_tail_that_is_in_the_database_already_is_not_read_twice(folder: Path, tmp_path: Path) -> None:
+    tail = (folder / "experiment.db-tail").read_bytes()
+    merged(folder)
+    (folder / "experiment.db-tail").write_bytes(tail)  # who moved it was killed before it was cleared
+    assert read(folder) == STORY
+    assert check_goes_on(folder) == STORY
 
 
 def test_a_database_without_its_log_is_one_of_an_earlier_moment(folder: Path) -> None:
     (folder / "experiment.db-wal").unlink()
+    (folder / "experiment.db-tail").unlink()
     assert recover(folder).events == 200
     assert len(check_goes_on(folder)) == 200
 
@@ -208,6 +272,7 @@ def test_a_log_without_its_database_is_not_deleted_but_recovered(tmp_path: Path)
     path = folder / "experiment.db"
     with EventStore.create(made / "experiment.db") as store:
         store.append(STORY)
+        store.settle()
         shutil.copy(made / "experiment.db-wal", folder)
         log = (folder / "experiment.db-wal").read_bytes()
     for open_it in (EventStore.open, EventStore.open_to_read, EventStore.create):
@@ -221,6 +286,25 @@ def test_a_log_without_its_database_is_not_deleted_but_recovered(tmp_path: Path)
     assert found.events == len(STORY)
     assert (found.kept / "experiment.db-wal").read_bytes() == log
     assert check_goes_on(folder) == STORY
+
+
+def test_a_tail_without_its_database_is_recovered_if_it_is_all_there_ever_was(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "experiment.db"
+    with EventStore.create(path) as store:
+        store.append(STORY[:40])
+        store.append(STORY[40:])
+        (folder / "experiment.db-wal").unlink()
+        (folder / "experiment.db").unlink()
+        late = (folder / "experiment.db-tail").read_bytes()
+        shutil.copy(tmp_path / "experiment.db-tail", folder)
+    with pytest.raises(ExperimentDamagedError, match=r"experiment.db is missing, but experiment.db-tail is there"):
+        EventStore.create(folder / "experiment.db")
+    assert recover(folder).events == len(STORY)
+    assert check_goes_on(folder) == STORY
+    path.unlink()
+    (tmp_path / "experiment.db-tail").write_bytes(late)
+    with pytest.raises(StorageError, match="nobody knows how the experiment began"):
+        recover(tmp_path)
 
 
 def test_an_empty_database_is_damaged_and_nothing_of_it_can_be_recovered(tmp_path: Path) -> None:

@@ -51,10 +51,9 @@ def test_there_is_one_of_each_schema_and_of_the_present_one() -> None:
 
 
 def test_it_tells_what_it_told_the_version_that_wrote_it(kept: Path) -> None:
-    before = (kept / "experiment.db").read_bytes()
+    before = {file.name: file.read_bytes() for file in kept.iterdir()}
     assert json.loads(json.dumps(MAKE["told"](tune.load(kept)))) == expected(kept)
-    assert (kept / "experiment.db").read_bytes() == before
-    assert not list(kept.glob("experiment.db-*"))
+    assert {file.name: file.read_bytes() for file in kept.iterdir()} == before
 
 
 def test_it_is_resumed_with_its_own_scheduler_and_grows(kept: Path, copy: Path) -> None:
@@ -76,7 +75,7 @@ def test_it_is_recovered_when_it_is_cut_short(kept: Path, copy: Path) -> None:
     with pytest.raises(tune.ExperimentDamagedError):
         tune.load(copy)
     found = recover(copy)
-    assert found.events > 50
+    assert found.events > 10
     assert events(copy) == events(kept)[: found.events]
     samples = MAKE["EXPERIMENTS"][kept.name][1]
     assert len(MAKE["run"](copy.parent, kept.name, samples)) == samples

@@ -67,6 +67,7 @@ def test_every_kind_of_event_comes_back_equal_and_in_order(path: Path) -> None:
 def test_nan_and_infinities_come_back_and_the_text_stays_json(path: Path) -> None:
     with EventStore.create(path) as store:
         store.append([reported(0, 1, loss=math.nan, deep={"a": [math.inf]}, none=None)])
+    with EventStore.open_to_read(path) as store:
         ((_, event),) = store.read()
     assert isinstance(event, e.Reported)
     assert math.isnan(event.metrics["loss"])
@@ -137,6 +138,35 @@ def test_an_experiment_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None
             assert len(list(store.read())) == 1
     finally:
         folder.chmod(0o755)
+
+
+def test_a_tail_goes_into_the_database_when_it_is_long_and_when_the_store_is_closed(path: Path) -> None:
+    tail, written = path.with_name("experiment.db-tail"), []
+    with EventStore.create(path) as store, EventStore.open_to_read(path) as reader:
+        longest = 0
+        for iteration in range(1, 800):
+            store.append([reported(0, iteration, text="x" * 3000), reported(1, iteration)])
+            written.append(iteration)
+            longest = max(longest, tail.stat().st_size)
+            if iteration % 97 == 0:
+                assert len(list(reader.read())) == 2 * iteration
+        assert 1_000_000 < longest < 1_100_000
+        assert tail.stat().st_size < longest
+        with sqlite3.connect(path) as db:
+            assert 0 < db.execute("SELECT max(seq) FROM events").fetchone()[0] < 2 * 799
+        assert [event.iteration for _, event in reader.read_trial(1)] == written
+    assert not tail.exists()
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT count(*) FROM events WHERE trial = 1 AND kind = 'reported'").fetchone() == (799,)
+
+
+def test_many_events_at_once_go_into_the_database_in_their_order(path: Path) -> None:
+    with EventStore.create(path) as store:
+        store.append([reported(0, 1)])
+        store.append([reported(0, iteration) for iteration in range(2, 1000)])
+        with sqlite3.connect(path) as db:
+            assert db.execute("SELECT count(*) FROM events").fetchone() == (999,)
+        assert [event.iteration for _, event in store.read()] == list(range(1, 1000))
 
 
 WRITER = """

@@ -14,6 +14,7 @@ from typing import Final
 
 from tunesmith.cli import table
 from tunesmith.cli.reading import read, row
+from tunesmith.objective import objective_of
 
 HELP: Final = "list the trials of an experiment"
 _WHO: Final = ("trial_name", "trial_id", "status", "last_update_time")
@@ -41,7 +42,9 @@ def run(given: Namespace) -> int:
     """Print the table."""
     created, experiment = read(given.folder.expanduser())
     rows = [row(created, trial) for trial in experiment.trials]
-    results = [created.metric] if created.metric else []
+    objective = objective_of(created.metric, created.mode, created.settings)
+    bounds = objective.constraints if objective else ()
+    results = [*(objective.metrics if objective else ()), *(bound.metric for bound in bounds)]
     default = list(dict.fromkeys([*_WHO, *results, *_RESULTS]))
     show_rows(rows, default, given, extra=given.result_columns)
     return 0

@@ -10,6 +10,7 @@ from typing import Any, Final
 from tunesmith.cli.ls import add_table_arguments, show_rows
 from tunesmith.cli.reading import moment, read
 from tunesmith.errors import StorageError
+from tunesmith.objective import objective_of
 from tunesmith.store.sqlite import DATABASE
 
 HELP: Final = "list the experiments in a folder"
@@ -46,6 +47,7 @@ def _row(path: Path) -> dict[str, Any]:
     for trial in experiment.trials:
         status = trial.status.public
         counts[status] = counts.get(status, 0) + 1
+    objective = objective_of(created.metric, created.mode, created.settings)
     last = max((trial.last.timestamp for trial in experiment.trials if trial.last is not None), default=created.at)
     return {
         "name": created.name,
@@ -54,6 +56,6 @@ def _row(path: Path) -> dict[str, Any]:
         "terminated_trials": counts["TERMINATED"],
         "error_trials": counts["ERROR"],
         "last_updated": moment(last),
-        "metric": created.metric,
+        "metric": ", ".join(objective.metrics) if objective else None,
         "path": str(path),
     }

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from tunesmith.cli import add_note, ls, lsx, ray, recover
+from tunesmith.cli import add_note, importance, ls, lsx, ray, recover
 from tunesmith.errors import TunesmithError
 from tunesmith.version import __version__
 
 COMMANDS: Final[dict[str, ModuleType]] = {
     "ls": ls,
     "lsx": lsx,
+    "importance": importance,
     "add-note": add_note,
     "recover": recover,
     "ray": ray,

@@ -43,6 +43,8 @@ def row(created: e.Created, trial: TrialRecord) -> dict[str, Any]:
         "trainable_name": created.settings.get("trainable"),
         "reason": trial.reason or None,
         "failures": trial.failures or None,
+        "repeats": trial.repeats,
+        "confirms": trial.confirms,
     }
 
 

@@ -179,6 +179,8 @@ class Console(Callback):
                 text += f": {configuration(trial.values)}"
             self._shown_best = best
             text += ")"
+        elif tally.front:
+            text += f"; {counted(len(tally.front), 'trial')} in the front"
         return text
 
     def _tell_of_loss(self, event: e.Paused | e.Released) -> None:

@@ -156,15 +156,18 @@ class Screen:
     def _fixed(self, trials: list[TrialRecord]) -> list[_Column]:
         """Return the columns that every table has, those that can be missed last."""
         tally, best = self._tally, self._tally.best
-        styles = ["bold green" if best is not None and best.trial == trial.number else "" for trial in trials]
+        leading = set(tally.front) if best is None else {best.trial}
+        styles = ["bold green" if trial.number in leading else "" for trial in trials]
         columns = [
             _Column("trial", [(str(t.number), style) for t, style in zip(trials, styles, strict=True)]),
             _Column("state", [_WORDS[trial.status] for trial in trials], right=False, least=8),
         ]
         if tally.objective is not None:
-            values = column([tally.value(trial) for trial in trials])
-            name = self._middle(clean(tally.objective.metric), _LONGEST_METRIC)
-            columns.append(_Column(name, list(zip(values, styles, strict=True)), least=8))
+            limited = (bound.metric for bound in tally.objective.constraints)
+            for metric in dict.fromkeys([*tally.objective.metrics, *limited]):
+                values = column([tally.value(trial, metric) for trial in trials])
+                name = self._middle(clean(metric), _LONGEST_METRIC)
+                columns.append(_Column(name, list(zip(values, styles, strict=True)), least=8))
         columns.append(_Column("iter", [(str(trial.iteration) if trial.iteration else "", "") for trial in trials]))
         times = [short_duration(trial.time_total_s) if trial.iteration else "" for trial in trials]
         columns.append(_Column("time", [(text, "dim") for text in times], least=6))

@@ -12,6 +12,7 @@ from tunesmith import events as e
 from tunesmith.console.words import cropped, first_line
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.objective import Objective
+from tunesmith.pareto import Merit, standings
 from tunesmith.trial import Status
 
 _LEADERS = 200  # more rows than any screen has
@@ -21,14 +22,17 @@ _TERMINATED, _ERROR = Status.TERMINATED, Status.ERROR  # looking an enumeration'
 
 
 class _Best:
-    """A trial's best report, and the one to go back to when the trial is rolled back to its last checkpoint."""
+    """A trial's best report, and the one to go back to when the trial is rolled back to its last checkpoint.
+
+    Where there are several metrics it is the last report, and its score a merit.
+    """
 
     __slots__ = ("report", "score", "stood")
 
-    def __init__(self, score: float, report: e.Reported) -> None:
+    def __init__(self, score: Any, report: e.Reported) -> None:
         self.score = score
         self.report = report
-        self.stood: tuple[float, e.Reported] | None = None
+        self.stood: tuple[Any, e.Reported] | None = None
 
 
 class Tally:
@@ -54,6 +58,11 @@ class Tally:
         self._floor = -inf
         self._finished_before = 0
         self._metric = "" if objective is None else objective.metric
+        self._several = objective is not None and bool(objective.others)
+        self._limited = objective is not None and bool(objective.constraints)
+        self._standings: dict[int, tuple[int, float]] = {}  # with several metrics, of those in _bests; empty if unknown
+        self.confirmed: dict[int, dict[int, float]] = {}  # by trial: the best scores of those that run it again
+        self.broken: set[int] = set()  # the trials whose last report breaks a constraint
 
     def start(
         self, path: Path, experiment: Experiment, total: int | None, now: float, history: Iterable[e.Event] = ()
@@ -77,7 +86,14 @@ class Tally:
         value = report.metrics.get(self._metric)
         if type(value) is not float and not isinstance(value, (int, float)):
             return
-        score = self.objective.score_of(value)
+        confirms = self.experiment.trials[report.trial].confirms
+        if confirms is not None:
+            found = self.confirmed.setdefault(confirms, {})
+            found[report.trial] = max(found.get(report.trial, -inf), self.objective.score_of(value))
+            return
+        score = (
+            self._score(self.objective, report) if self._several or self._limited else self.objective.score_of(value)
+        )
         known = self._bests.get(report.trial)
         if known is None:
             if score == -inf:
@@ -85,15 +101,22 @@ class Tally:
             if len(self._bests) >= self._capacity:
                 self._prune()
             known = self._bests[report.trial] = _Best(score, report)
-        elif score > known.score:
+        elif self._several or score > known.score:
             known.score, known.report = score, report
         if report.checkpoint is not None:
             known.stood = known.score, known.report
 
+    def _score(self, objective: Objective, report: e.Reported) -> Any:
+        self._standings.clear()
+        if self._limited:
+            (self.broken.discard if objective.keeps(report.metrics) else self.broken.add)(report.trial)
+        return objective.merit(report.metrics) if self._several else objective.score_or_worst(report.metrics)
+
     def _prune(self) -> None:
         leaders = self._by_score()[:_LEADERS]
         kept = dict.fromkeys([*leaders, *(n for n in self._live if n in self._bests)])
-        self._floor = self._bests[leaders[-1]].score
+        if not self._several:
+            self._floor = self._bests[leaders[-1]].score
         self._bests = {n: self._bests[n] for n in kept}
         self._capacity = 2 * max(len(kept), _LEADERS)
 
@@ -107,6 +130,7 @@ class Tally:
             best.score, best.report = best.stood
         else:
             del self._bests[event.trial]
+        self._standings.clear()
 
     def _left(self, event: e.Completed | e.Stopped | e.Paused | e.Damaged | e.Failed | e.Lost) -> None:
         number = event.trial
@@ -114,8 +138,9 @@ class Tally:
         status = self.experiment.trials[number].status
         if status is _TERMINATED or status is _ERROR:
             self._ended.append(number)
+            self._standings.clear()
             best = self._bests.get(number)
-            if best is not None and best.score < self._floor:
+            if best is not None and not self._several and best.score < self._floor:
                 del self._bests[number]
         if isinstance(event, (e.Failed, e.Lost)):
             self._failed(number, event.failure.message)
@@ -151,18 +176,24 @@ class Tally:
 
     @property
     def best(self) -> e.Reported | None:
-        """The best report of all that stand; of equal ones that of the first trial."""
-        if not self._bests:
+        """The best report of all that stand; of equal ones that of the first trial. None with several metrics."""
+        if not self._bests or self._several:
             return None
         return self._bests[min(self._bests, key=self._order)].report
 
-    def value(self, trial: TrialRecord) -> Any:
-        """Return the best value of a trial, or its last one when none is finite."""
+    @property
+    def front(self) -> list[int]:
+        """With several metrics, the trials that break no constraint and are dominated by none, by number."""
+        found = self._compared() if self._several else {}
+        return sorted(n for n, (rank, _) in found.items() if rank == 0 and self._merit(n).is_feasible)
+
+    def value(self, trial: TrialRecord, metric: str | None = None) -> Any:
+        """Return the value of a metric, by default the first, of a trial's best report, or of its last if none is."""
         if self.objective is None:
             return None
         best = self._bests.get(trial.number)
         report = best.report if best is not None else trial.last
-        return None if report is None else report.metrics.get(self.objective.metric)
+        return None if report is None else report.metrics.get(metric or self.objective.metric)
 
     def rows(self, limit: int) -> list[TrialRecord]:
         """Return the trials to show: best first, with room for some that run and do not lead yet."""
@@ -185,8 +216,20 @@ class Tally:
     def _by_score(self) -> list[int]:
         return sorted(self._bests, key=self._order)
 
-    def _order(self, trial: int) -> tuple[float, int]:
+    def _compared(self) -> dict[int, tuple[int, float]]:
+        if not self._standings:
+            found = standings([self._merit(number) for number in self._bests])
+            self._standings = dict(zip(self._bests, found, strict=True))
+        return self._standings
+
+    def _merit(self, trial: int) -> Merit:
+        merit: Merit = self._bests[trial].score
+        return Merit(inf, merit.scores) if self.experiment.trials[trial].status is _ERROR else merit
+
+    def _order(self, trial: int) -> tuple[Any, int]:
         best = self._bests.get(trial)
+        if self._several:
+            return ((inf, 0.0) if best is None else self._compared()[trial], trial)
         return (inf if best is None else -best.score, trial)
 
     def counts(self) -> list[tuple[str, int]]:

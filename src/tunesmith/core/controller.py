@@ -8,7 +8,7 @@ an event of its own (a `Record` command), so that a replay never asks again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from tunesmith import commands as c
@@ -67,11 +67,15 @@ class Controller:
         self._request = resources or Resources()
         self._retention = Retention(self.experiment.trials, self.limits.keep_checkpoints)
         self._told_of_quota = False  # in this session
+        self._starting = True  # whether orders to start trials are wanted
         self._places = Places()
         watched = self.limits.trial_timeout_s is not None or self.limits.heartbeat_timeout_s is not None
         self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s) if watched else None
         self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
         self._asked = 0
+        self._deferred = False  # the searcher waits for a trial to end
+        self._ended = 0  # of how many ends it has been told
+        self._confirms = False  # whether any trial runs another one again
         self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
         self._broken: TrialRecord | None = None  # the first trial that failed for good in this session
@@ -95,10 +99,15 @@ class Controller:
             self._discard(orders)
         return orders
 
-    def replay(self, event: e.Event) -> list[c.Command]:
-        """Fold a recorded event and return the orders that followed from it, without asking any policy."""
+    def replay(self, event: e.Event, *, starting: bool = True) -> list[c.Command]:
+        """Fold a recorded event and return the orders that followed from it, without asking any policy.
+
+        Who has no use for the orders to start trials, which take longest to write out, leaves them out.
+        """
         orders: list[c.Command] = []
+        self._starting = starting
         self._apply(event, orders)
+        self._starting = True
         return orders
 
     def describe(self) -> str:
@@ -109,34 +118,24 @@ class Controller:
         orders.append(c.Record(decision))
         self._apply(decision, orders)
 
-    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:  # noqa: C901 - one case an event
+    def _apply(self, event: e.Event, orders: list[c.Command]) -> None:
         self.experiment.apply(event)
-        trial = self.experiment.trials[event.trial] if isinstance(event, e.TrialEvent) else None
-        self._scheduler.apply(event, trial)
-        if type(event) is e.Reported:
-            self._fold_report(event, orders)
-        elif type(event) is e.Suggested:
-            self._places.pending.append(event.trial)
-            self._uniform = self._uniform and event.resources is None
-            self._asked = max(self._asked, event.trial + 1)
-            if not self._eager:
-                orders.append(c.Remind(event.trial, event.values, event.memo))
-        elif isinstance(event, e.TrialEvent) and trial is not None:
-            self._uniform = self._uniform and trial.resources is None
-            self._fold_trial(event, trial, orders)
-        elif type(event) is e.SessionOpened:
-            self._fold_session(event, orders)
-        elif type(event) is e.StopRequested:
-            parked = [self.experiment.trials[number] for number in self._places.parked]
-            orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
-        elif isinstance(event, (e.Exhausted, e.SearchFailed)):
-            self._asked = len(self.experiment.trials)
-        elif type(event) is e.Discarded:
-            orders.append(c.Discard(event.checkpoint))
-        elif type(event) is e.QuotaExceeded:
-            self._told_of_quota = True
-        elif type(event) is e.Tick:
-            self._places.awaken(event.at)
+        trial = None
+        if isinstance(event, e.TrialEvent):
+            trial = self.experiment.trials[event.trial]
+            if trial.confirms is None:
+                self._scheduler.apply(event, trial)
+            kind = type(event)
+            if kind is e.Reported:
+                self._fold_report(event, orders)  # type: ignore[arg-type]  # narrowed by the line above
+            elif kind is e.Suggested:
+                self._fold_suggestion(event, orders)  # type: ignore[arg-type]  # as above
+            else:
+                self._uniform = self._uniform and trial.resources is None
+                self._fold_trial(event, trial, orders)
+        else:
+            self._scheduler.apply(event, None)
+            self._fold_run(event, orders)
         self._retention.apply(event)
         if self._watch is not None:
             orders += self._watch.apply(event, trial)
@@ -146,6 +145,32 @@ class Controller:
             self._stopper.observe(event.trial, self._result(event))
         if not self._eager:
             orders.append(c.Tell(event.trial, event.result(), final=False))
+
+    def _fold_suggestion(self, event: e.Suggested, orders: list[c.Command]) -> None:
+        self._places.pending.append(event.trial)
+        self._uniform = self._uniform and event.resources is None
+        self._confirms = self._confirms or event.confirms is not None
+        self._asked = max(self._asked, event.trial + 1)
+        if not self._eager:
+            orders.append(c.Remind(event.trial, event.values, event.memo))
+
+    def _fold_run(self, event: e.Event, orders: list[c.Command]) -> None:
+        """Fold an event that is about the run as a whole."""
+        match event:
+            case e.SessionOpened():
+                self._fold_session(event, orders)
+            case e.StopRequested():
+                parked = [self.experiment.trials[number] for number in self._places.parked]
+                orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
+            case e.Exhausted() | e.SearchFailed() | e.Deferred():
+                self._asked = len(self.experiment.trials)
+                self._deferred = type(event) is e.Deferred and event.ended >= self._ended
+            case e.Discarded():
+                orders.append(c.Discard(event.checkpoint))
+            case e.QuotaExceeded():
+                self._told_of_quota = True
+            case e.Tick():
+                self._places.awaken(event.at)
 
     def _fold_trial(self, event: e.TrialEvent, trial: TrialRecord, orders: list[c.Command]) -> None:  # noqa: C901 - states
         kind, number, status = type(event), trial.number, trial.status
@@ -181,6 +206,8 @@ class Controller:
     def _start(self, event: e.Placed, trial: TrialRecord, orders: list[c.Command]) -> None:
         number = trial.number
         self._places.start(number, event.allocation)
+        if not self._starting:
+            return
         orders.append(
             c.Start(
                 number,
@@ -204,7 +231,10 @@ class Controller:
             self._broken = self._broken or trial
         elif trial.retry_at:
             orders.append(c.WakeAt(trial.retry_at))
+        if trial.status.is_final:
+            self._deferred = False
         if trial.status.is_final and not self._eager:
+            self._ended += 1
             result = trial.last.result() if trial.last else None
             orders.append(c.Tell(trial.number, result, final=True, failed=trial.status is Status.ERROR))
 
@@ -214,6 +244,7 @@ class Controller:
         self._places.awaken(event.at)
         orders += map(c.WakeAt, self._places.resting.values())
         self._broken = None
+        self._deferred = False
         self._asked = len(self.experiment.trials)
         self._told_of_quota = False
         if self.limits.time_budget_s is not None:
@@ -244,14 +275,14 @@ class Controller:
         if trial.status is Status.PAUSING:
             orders.append(self._pause_soon(trial))
             return
-        found = self._first_judge(report)
-        if found is None:
+        found = self._first_judge(report) or self._as_long(trial)
+        if found is None and trial.confirms is None:
             decision = self._scheduler.judge(report, self._view) if report.metrics else CONTINUE
             self._carry_out(trial, decision, report.iteration, orders)
-        else:
+        elif found is not None:
             decision, by = found
             self._decide(e.Judged(trial.number, decision.action, decision.reason, report.iteration, by), orders)
-        reason = self._stopper.judge_all() if self._stopper is not None else None
+        reason = self._stopper.judge_all() if self._stopper is not None and trial.confirms is None else None
         if reason:
             self._stop_all(e.StopRequested(reason, report.timestamp), orders)
         reviewed = self._review(orders)
@@ -259,6 +290,15 @@ class Controller:
             orders.append(c.Continue(trial.number, trial.incarnation, trial.saving))
         if reviewed or self._places.paused:
             self._advance(orders)
+
+    def _as_long(self, trial: TrialRecord) -> tuple[Decision, str] | None:
+        """End a confirmation where the trial was stopped that it confirms."""
+        if trial.confirms is None:
+            return None
+        model = self.experiment.trials[trial.confirms]
+        if not model.reason or trial.iteration < model.iteration:
+            return None
+        return Decision("stop", f"was trained for as long as trial {model.number}, which it confirms"), "run"
 
     def _carry_out(
         self, trial: TrialRecord, decision: Decision, iteration: int | None, orders: list[c.Command]
@@ -319,9 +359,9 @@ class Controller:
         """Say who ends the trial before the scheduler is asked: an unusable report, the trial itself, a stopper."""
         try:
             if self.objective is not None and (report.metrics or report.checkpoint is None):
-                value = self.objective.value(report.metrics)
-                if self.limits.on_nan != "worst" and not isfinite(value):
-                    story = f"{self.objective.metric} is {value}, and on_nan={self.limits.on_nan!r} ends the trial"
+                odd = self.objective.check(report.metrics)
+                if self.limits.on_nan != "worst" and odd is not None:
+                    story = f"{odd[0]} is {odd[1]}, and on_nan={self.limits.on_nan!r} ends the trial"
                     return Decision(self.limits.on_nan, story), "trial"
         except MetricError as error:
             return Decision("fail", str(error)), "trial"
@@ -408,8 +448,10 @@ class Controller:
             self._decide(e.Judged(number, "stop", reason, by="run"), orders)
 
     def _is_complete(self) -> bool:
-        """Whether all trials that there will be were made."""
-        return self._asked == len(self.experiment.trials) and self._closed()
+        """Whether all trials that there will be were made, or no more are unless those that wait are decided about."""
+        if self._asked != len(self.experiment.trials):
+            return False
+        return self._closed() or (self._deferred and not self._places.granted and not self._places.pending)
 
     def _closed(self) -> bool:
         """Whether no more trials will be made."""
@@ -426,7 +468,9 @@ class Controller:
             return False
         if self._uniform and not places.pool.room(self._request):
             return False  # the usual case: no need to ask about each trial
-        number = self._scheduler.choose(self._view)
+        number = self._confirmation()
+        if number is None:
+            number = self._scheduler.choose(self._view)
         if number is None or number in places.resting:
             return False
         trial = self.experiment.trials[number]
@@ -437,9 +481,17 @@ class Controller:
         self._decide(placed, orders)
         return True
 
+    def _confirmation(self) -> int | None:
+        """Return a confirmation that waits and fits: they are no business of the scheduler's."""
+        if not self._confirms:
+            return None
+        trials, places = self.experiment.trials, self._places
+        waiting = (number for number in (*places.pending, *places.paused) if trials[number].confirms is not None)
+        return next((number for number in waiting if self._view.fits(number)), None)
+
     def _ask(self, orders: list[c.Command]) -> None:
         made = len(self.experiment.trials)
-        if self._closed() or self._asked > made:
+        if self._closed() or self._deferred or self._asked > made:
             return
         limit = self.limits.max_trials
         count = _AHEAD if self._eager else self._room()

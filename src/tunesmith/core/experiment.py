@@ -54,11 +54,13 @@ class TrialRecord:
     save and has not answered yet; it has reported and waits for a decision. `given_up`: what its present worker does is
     not wanted any more.
     `earlier` are the checkpoints, the newest last, that it goes back to when `checkpoint` turns out to be damaged;
-    `former` is what a clone goes back to that has no checkpoint of its own yet.
+    `former` is what a clone goes back to that has no checkpoint of its own yet. `repeats` and `confirms` are numbers of
+    other trials with its configuration; see `tunesmith.events.Suggested`.
     """
 
     __slots__ = (
         "checkpoint",
+        "confirms",
         "earlier",
         "failing",
         "failure",
@@ -79,6 +81,7 @@ class TrialRecord:
         "overrides",
         "parked",
         "reason",
+        "repeats",
         "resources",
         "retry_at",
         "saving",
@@ -99,6 +102,7 @@ class TrialRecord:
         self.space = _NOTHING
         self.overrides: dict[str, Any] = _NOTHING
         self.resources: Resources | None = made.resources
+        self.repeats, self.confirms = made.repeats, made.confirms
         self.status = Status.PENDING
         self.incarnation = 0
         self.failures = self.failures_in_a_row = self.farthest = 0
@@ -246,7 +250,7 @@ class Experiment:
                 self.trials[event.owner].forget(event.checkpoint.path)
             case e.SessionClosed():
                 self.closed = event
-            case e.Tick() | e.QuotaExceeded():
+            case e.Tick() | e.QuotaExceeded() | e.Deferred():
                 pass
             case _:
                 raise IllegalMoveError(f"Nothing is known of the event {event!r}.")

@@ -100,6 +100,9 @@ class Retention:
         if kind is e.Reported:
             if event.checkpoint is not None:  # type: ignore[attr-defined]  # narrowed by the line above
                 self._written(event)  # type: ignore[arg-type]  # as above
+        elif isinstance(event, e.TrialEvent) and kind is not e.Damaged:
+            if event.trial in self._held or getattr(event, "checkpoint", None) is not None:  # seldom in most runs
+                self._written(event)
         elif isinstance(event, e.Discarded):
             self._remove(event.checkpoint.path)
             self._follow(self._trials[event.owner])
@@ -108,9 +111,6 @@ class Retention:
             self._follow(self._trials[event.trial])
             if owner is not None:
                 self._follow(self._trials[owner])
-        elif isinstance(event, e.TrialEvent):
-            if event.trial in self._held or getattr(event, "checkpoint", None) is not None:  # seldom in most runs
-                self._written(event)
         elif kind is e.SessionOpened:
             for trial in self._trials:
                 self._follow(trial)

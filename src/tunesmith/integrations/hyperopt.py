@@ -69,19 +69,19 @@ class HyperOptSearch:
         """
         if objective is None:
             raise ArgumentError("HyperOptSearch needs to know what is good: give metric= and mode= to run().")
+        if objective.others:
+            raise ArgumentError(
+                f"HyperOptSearch optimises one metric, and the run has several: {', '.join(objective.metrics)}."
+                ' Use search_alg="nsga2", or give run() one of them.'
+            )
         self._objective, self._seed, self._num_samples = objective, seed, num_samples
         self._space = space
         space.refuse_grid("HyperOptSearch")
         expression = _expression(space, self._hyperopt.hp) if self._given is None else self._given
         self._domain = self._hyperopt.Domain(dict, expression)
-        known = set(self._domain.params)
-        for point in self._points:
-            for label in point:
-                if label not in known:
-                    raise ArgumentError(
-                        f"points_to_evaluate names {label!r}, which is not in the space; there are: "
-                        f"{', '.join(sorted(known))}."
-                    )
+        for index, point in enumerate(self._points):
+            _check_point(self._domain, point, index)
+        self._conditions = self._hyperopt.conditions(self._domain.expr)
         self._trials = self._hyperopt.Trials()
         self._drawn: dict[int, dict[str, Any]] = {}  # by trial, of those that have not ended
 
@@ -96,9 +96,9 @@ class HyperOptSearch:
     def _suggest(self, number: int) -> Suggestion:
         drawn = self._draw(number)
         if number < len(self._points):
-            drawn.update(self._points[number])
+            drawn = self._completed({**drawn, **self._points[number]}, number)
         config = _plain(self._hyperopt.space_eval(self._domain.expr, drawn))
-        values = config if self._given is None else dict(_by_path(config, ()))
+        values = dict(_flat(config) if self._given is None else _by_path(config, ()))
         return Suggestion(self._space.sample(self._seed, number, given=values), drawn)
 
     def _draw(self, number: int) -> dict[str, Any]:
@@ -113,6 +113,22 @@ class HyperOptSearch:
             verbose=False,
         )
         return {label: _plain(v[0]) for label, v in documents[0]["misc"]["vals"].items() if len(v)}
+
+    def _completed(self, drawn: dict[str, Any], number: int) -> dict[str, Any]:
+        """Return draws with what the options of a point need, and without what belongs to other options."""
+        rng = self._hyperopt.generator(stream(self._seed, "hyperopt", "point", number).getrandbits(31))
+        found: dict[str, Any] = {}
+
+        def holds(condition: Any) -> bool:
+            return condition is True or (condition.name in drawn and drawn[condition.name] == condition.val)
+
+        for _ in self._conditions:  # as deep as options may lie within options
+            for label, conditions in self._conditions.items():
+                if any(all(map(holds, each)) for each in conditions):
+                    if label not in drawn:
+                        drawn[label] = _plain(self._hyperopt.sample(self._domain.params[label], rng))
+                    found[label] = drawn[label]
+        return found
 
     def remind(self, trial: int, values: Mapping[str, Any], memo: Any) -> None:
         """Learn by what draws a trial's values came about."""
@@ -153,9 +169,19 @@ class _HyperOpt:
     def __init__(self) -> None:
         import hyperopt
         from hyperopt.base import Domain
+        from hyperopt.pyll.stochastic import sample
+        from hyperopt.pyll_utils import expr_to_config
+        from numpy.random import default_rng
 
         self.hp, self.space_eval, self.Trials = hyperopt.hp, hyperopt.space_eval, hyperopt.Trials
         self.suggest, self.JOB_STATE_DONE, self.Domain = hyperopt.tpe.suggest, hyperopt.JOB_STATE_DONE, Domain
+        self.sample, self.generator, self._conditions = sample, default_rng, expr_to_config
+
+    def conditions(self, expression: Any) -> dict[str, Any]:
+        """Return by label under which draws of others it is needed: alternatives, each a tuple of what must hold."""
+        found: dict[str, Any] = {}
+        self._conditions(expression, (True,), found)
+        return {label: each["conditions"] for label, each in found.items()}
 
 
 def _import() -> _HyperOpt:
@@ -165,19 +191,55 @@ def _import() -> _HyperOpt:
         raise MissingPackageError('HyperOptSearch needs HyperOpt: pip install "tunesmith[hyperopt]"') from error
 
 
-def _expression(space: Space, hp: Any) -> dict[str, Any]:
-    """Return the search space as expressions of HyperOpt, by path."""
+def _expression(space: Space, hp: Any, below: tuple[str, int] | None = None) -> dict[str, Any]:
+    """Return the variables of the space, or those within one option, as expressions of HyperOpt, by path.
+
+    An option with variables becomes a dict of them with its index; `_flat` puts it where it belongs.
+    """
     found = {}
     for variable in space.variables:
-        if variable.condition is not None:
-            raise SpaceError(
-                f"HyperOptSearch can't search {variable.path!r}, which lies within an option of a choice. Give the "
-                "space in HyperOpt's own words: HyperOptSearch({...})."
-            )
-        if not isinstance(variable.domain, SampleFrom):
-            path, node = _node(variable.path, variable.domain, hp)
+        if variable.condition != below or isinstance(variable.domain, SampleFrom):
+            continue
+        path, domain = variable.path, variable.domain
+        if isinstance(domain, Choice) and any(v.condition and v.condition[0] == path for v in space.variables):
+            options = [{path + CHOSEN: i, **_expression(space, hp, (path, i))} for i in range(len(domain.options))]
+            found[path + CHOSEN] = hp.choice(path + CHOSEN, options)
+        else:
+            path, node = _node(path, domain, hp)
             found[path] = node
     return found
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the values of what `_expression` returns, those of chosen options included."""
+    for path, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value)
+        else:
+            yield path, value
+
+
+def _check_point(domain: Any, point: Mapping[str, Any], index: int) -> None:
+    """Raise ArgumentError if a point names what is not there, or an option that a choice has not."""
+    for label, value in point.items():
+        if label not in domain.params:
+            raise ArgumentError(
+                f"points_to_evaluate names {label!r}, which is not in the space; there are: "
+                f"{', '.join(sorted(domain.params))}."
+            )
+        node = domain.params[label]
+        if node.name == "randint":
+            *low, high = (argument.obj for argument in node.pos_args)
+            options = range(low[0] if low else 0, high)
+        elif node.name == "categorical":
+            options = range(len(node.pos_args[0].pos_args))
+        else:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value not in options:
+            raise ArgumentError(
+                f"points_to_evaluate[{index}] must name an option of {label!r} by its index, "
+                f"from {options.start} to {options.stop - 1}; got {value!r}."
+            )
 
 
 def _node(path: str, domain: Domain, hp: Any) -> tuple[str, Any]:

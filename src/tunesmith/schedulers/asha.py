@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 from tunesmith.errors import ArgumentError, MetricError, nearest
 from tunesmith.events import Event, Judged, Reopened, Reported, SessionOpened, Suggested
 from tunesmith.objective import Mode, Objective
+from tunesmith.schedulers.fronts import FrontRung, FrontStopping
 from tunesmith.schedulers.promotion import Promotion, PromotionRung
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler, TrialView, View
-from tunesmith.schedulers.reading import Clock, as_reported, shown, side
+from tunesmith.schedulers.reading import Clock, as_reported, measured, shown, side
 from tunesmith.schedulers.rules import RULES_TODAY, Rules
 from tunesmith.schedulers.rungs import Ladders, R, Rung, Variant, check_rungs, milestones
 from tunesmith.trial import Status
@@ -60,10 +61,14 @@ class ASHAScheduler(Scheduler):
     and starts the best that waits when a worker is free: fewer bad trials go on, at the price of pausing. Use it where
     trials can be paused cheaply and train for long.
 
+    Where the run has several metrics, trials are compared by fronts: first those that no other at the rung dominates,
+    then those whom only these do, and so on, and within a front those that have more room around them. With
+    constraints, those that break them come last, those that break them least first.
+
     Args:
         time_attr: the measure of progress, a reported number that grows: ``training_iteration``, ``time_total_s`` or
             one of the user's own.
-        metric: what to compare; the run's own metric by default.
+        metric: what to compare; the run's own metrics by default.
         mode: ``"min"`` or ``"max"``; the run's own by default.
         max_t: where a trial has had enough, in units of `time_attr`.
         grace_period: the lowest rung, above 0, in units of `time_attr`. No trial is stopped before it.
@@ -84,6 +89,8 @@ class ASHAScheduler(Scheduler):
     >>> scheduler.milestones
     (1, 3, 9, 27, 81)
     """
+
+    compares_fronts = True
 
     def __init__(  # noqa: PLR0917 - the order of Tune's arguments
         self,
@@ -124,6 +131,10 @@ class ASHAScheduler(Scheduler):
             self._ladders = self._variant.ladders
 
     def _make_variant(self, objective: Objective) -> Variant[Any]:
+        if objective.others:
+            if self.variant == "promotion":
+                return Promotion(self._build(FrontRung), objective)
+            return FrontStopping(self._build(FrontRung), objective, self.reduction_factor)
         if self.variant == "promotion":
             return Promotion(self._build(PromotionRung), objective)
         counts_itself = self.rules.asha_counts_itself
@@ -165,7 +176,7 @@ class ASHAScheduler(Scheduler):
 
     def _reach(self, report: Reported, trial: TrialView, t: float) -> Decision:
         try:
-            score = self._variant.objective.score(report.metrics)
+            score = measured(self._variant.objective, report.metrics)
         except MetricError as error:
             return Decision("fail", str(error))
         enough = t >= self.max_t
@@ -198,7 +209,7 @@ class ASHAScheduler(Scheduler):
 
     def judge(self, report: Reported, view: View) -> Decision:
         """Return what the last report, which was folded just now, led to."""
-        return self._verdict
+        return self._variant.verdict(report) if self._verdict is CONTINUE else self._verdict
 
     def review(self, view: View) -> Sequence[tuple[int, Decision]]:
         """Stop paused trials that can't be promoted any more."""
@@ -219,6 +230,8 @@ class ASHAScheduler(Scheduler):
         return "\n".join([head, *(f"Bracket: {rungs}" for rungs in brackets)])
 
     def _describe_rung(self, rung: Rung) -> str:
+        if isinstance(rung, FrontRung):
+            return f"Iter {rung.milestone:.3f}: {len(rung)} trials"
         cutoff = rung.cutoff()
         value = None if cutoff is None else as_reported(self._variant.objective, cutoff)
         if value is None or not self.rules.asha_exact:

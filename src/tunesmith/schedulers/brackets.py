@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from tunesmith.pareto import Merit, standings
 from tunesmith.schedulers.rules import Rules
 from tunesmith.trial import Status
 
@@ -87,10 +88,21 @@ def _plan_2019(s: int, max_t: float, eta: float) -> Plan | None:
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When a trial reported at or after a milestone for the first time, and how good it was."""
+    """When a trial reported at or after a milestone for the first time, and how good it was.
+
+    That is a score, or a merit where there are several metrics.
+    """
 
     time: float
-    score: float
+    score: float | Merit
+
+
+def _places(scores: dict[int, Any]) -> dict[int, Any]:
+    """Return what to sort trials by, from the worst: their scores, or with several metrics their fronts."""
+    if not any(isinstance(score, Merit) for score in scores.values()):
+        return scores
+    found = standings(list(scores.values()))
+    return {trial: (-front, -crowded) for trial, (front, crowded) in zip(scores, found, strict=True)}
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -112,7 +124,7 @@ class Cut(msgspec.Struct, frozen=True):
         return tuple(sorted(self.ranking[len(self.ranking) - self.kept :]))
 
     @property
-    def cutoff(self) -> float:
+    def cutoff(self) -> float | Merit:
         """The score of the worst that goes on, if any does."""
         return self.arrivals[self.ranking[-self.kept]].score
 
@@ -192,7 +204,7 @@ class Bracket:
             self._progress += time - before
             self.members[trial] = time
 
-    def arrive(self, trial: int, time: float, score: float) -> None:
+    def arrive(self, trial: int, time: float, score: float | Merit) -> None:
         """Let a trial wait at the milestone, if it does not already."""
         if trial in self._live and trial not in self.arrived:
             self.arrived[trial] = Arrival(time, score)
@@ -235,7 +247,8 @@ class Bracket:
         kept = 0 if self.is_last else min(self._quota(), len(trials))
         if not self.is_last:
             first = -1 if self._rules.hyperband_ties_to_first else 1
-            trials.sort(key=lambda trial: (self.arrived[trial].score, first * trial))
+            places = _places({trial: self.arrived[trial].score for trial in trials})
+            trials.sort(key=lambda trial: (places[trial], first * trial))
         return Cut(self.stage.milestone, tuple(trials), dict(self.arrived), kept)
 
     def _quota(self) -> int:

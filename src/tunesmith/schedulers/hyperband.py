@@ -10,9 +10,10 @@ from math import inf
 from tunesmith.errors import ArgumentError, MetricError
 from tunesmith.events import Event, Judged, Placed, Reopened, Reported, SessionOpened, Suggested
 from tunesmith.objective import Mode, Objective
+from tunesmith.pareto import Merit
 from tunesmith.schedulers.brackets import Bracket, Cut, plans, plans_2019
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler, TrialView, View
-from tunesmith.schedulers.reading import Clock, shown, side
+from tunesmith.schedulers.reading import Clock, measured, shown, side
 from tunesmith.schedulers.rules import RULES_TODAY, Rules
 
 
@@ -43,6 +44,8 @@ class HyperBandScheduler(Scheduler):
     As the trials of a bracket wait for each other, give it as many trials as a round has, 143 with the defaults, and
     trials that can be paused. `ASHAScheduler` does without waiting.
 
+    Where the run has several metrics, the best are those of the first fronts: see `ASHAScheduler`.
+
     Args:
         time_attr: the measure of progress, a reported number that grows: ``training_iteration``, ``time_total_s`` or
             one of the user's own.
@@ -64,6 +67,8 @@ class HyperBandScheduler(Scheduler):
     >>> [plan.stages[0].size for plan in scheduler.plans]
     [5, 8, 15, 34, 81]
     """
+
+    compares_fronts = True
 
     def __init__(  # noqa: PLR0917 - the order of Tune's arguments
         self,
@@ -149,7 +154,7 @@ class HyperBandScheduler(Scheduler):
 
     def _reach(self, report: Reported, bracket: Bracket, t: float) -> Decision:
         try:
-            score = self._goal.score(report.metrics)
+            score = measured(self._goal, report.metrics)
         except MetricError as error:
             return Decision("fail", str(error))
         if self._waits_at_end or not (bracket.is_last or (self.stop_last_trials and t >= self.max_t)):
@@ -227,7 +232,13 @@ class HyperBandScheduler(Scheduler):
         arrival, milestone = cut.arrivals[trial], cut.milestone
         if not cut.kept:
             return Decision("stop", self._enough(arrival.time, milestone), enough=True)
-        relation = side(self._goal) if arrival.score < cut.cutoff else "level with"
+        if isinstance(arrival.score, Merit):
+            return Decision(
+                "stop",
+                f"stopped at milestone {milestone:g}: with {shown(self._goal, arrival.score)} it is not among the best"
+                f" {cut.kept} of {len(cut.ranking)} trials, by their fronts",
+            )
+        relation = side(self._goal) if arrival.score < cut.cutoff else "level with"  # type: ignore[operator]  # by above
         return Decision(
             "stop",
             f"stopped at milestone {milestone:g}: {shown(self._goal, arrival.score)} is {relation} the cutoff"

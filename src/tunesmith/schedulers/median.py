@@ -12,8 +12,9 @@ from typing import Final
 from tunesmith.errors import ArgumentError, MetricError
 from tunesmith.events import Event, Judged, Reported
 from tunesmith.objective import Mode, Objective
+from tunesmith.pareto import Merit, Scores, ranks
 from tunesmith.schedulers.protocol import CONTINUE, Decision, Scheduler, TrialView, View
-from tunesmith.schedulers.reading import Clock, shown, side
+from tunesmith.schedulers.reading import Clock, measured, shown, side
 from tunesmith.schedulers.rules import RULES_TODAY, Rules
 from tunesmith.trial import Status
 
@@ -55,6 +56,9 @@ class MedianStoppingRule(Scheduler):
     what early values are worth was seen at least once: in the simulator this loses nothing where they tell how a trial
     ends, and saves the run where they mislead (``benchmarks/schedulers.md``). A value that is not finite is the worst.
 
+    Where the run has several metrics, the trial's best values, each of its own report, take part in the comparison of
+    the others' means, and it is stopped if it stands in a later front than the median of these.
+
     Args:
         time_attr: the measure of progress, a reported number that grows; trials are compared at equal times.
         metric: what to compare; the run's own metric by default.
@@ -75,6 +79,8 @@ class MedianStoppingRule(Scheduler):
 
     >>> scheduler = MedianStoppingRule("training_iteration", "loss", "min", grace_period=5)
     """
+
+    compares_fronts = True
 
     def __init__(  # noqa: PLR0917 - the order of Tune's arguments
         self,
@@ -99,7 +105,7 @@ class MedianStoppingRule(Scheduler):
         self._time = Clock(time_attr)
         self._trouble = CONTINUE  # with the last report
         self._start = -inf if rules.median_of_completed else grace_period
-        self._pasts: dict[int, Past] = {}
+        self._pasts: dict[int, tuple[Past, ...]] = {}  # one for each metric
         self._completed: dict[int, None] = {}
         self._found_worse: set[int] = set()
         self._yielded: dict[int, float] = {}  # when, in the trial's own time
@@ -109,6 +115,7 @@ class MedianStoppingRule(Scheduler):
         super().setup(objective, seed)
         if self.objective is not None:  # which `super` has seen to
             self._goal = self.objective
+            self._worst = (-inf,) * len(self.objective.metrics)
 
     def apply(self, event: Event, trial: TrialView | None) -> None:
         """Fold an event: keep what was reported, and who was stopped."""
@@ -125,26 +132,28 @@ class MedianStoppingRule(Scheduler):
         if not isinstance(t, (int, float)):
             return Decision("fail", self._time.complaint(report))
         try:
-            score = self._goal.score(report.metrics)
+            found = measured(self._goal, report.metrics)
         except MetricError as error:
             return Decision("fail", str(error))
+        scores = (found,) if not isinstance(found, Merit) else found.scores if found.is_feasible else self._worst
         if report.trial not in self._pasts:
-            self._pasts[report.trial] = Past(self._start)
-        self._pasts[report.trial].add(report.iteration, t, score)
+            self._pasts[report.trial] = tuple(Past(self._start) for _ in scores)
+        for past, score in zip(self._pasts[report.trial], scores, strict=True):
+            past.add(report.iteration, t, score)
         return CONTINUE
 
     def _note(self, event: Judged) -> None:
         if event.reason.startswith(_WORSE):
             self._found_worse.add(event.trial)
         elif event.action == "pause" and event.iteration is not None:
-            self._yielded[event.trial] = self._pasts[event.trial].times[-1]
+            self._yielded[event.trial] = self._pasts[event.trial][0].times[-1]
 
     def judge(self, report: Reported, view: View) -> Decision:
         """Compare the trial's best value with the others' means, when its grace is over."""
         trial = report.trial
         if self._trouble is not CONTINUE or trial in self._found_worse:
             return self._trouble
-        t = self._pasts[trial].times[-1]
+        t = self._pasts[trial][0].times[-1]
         if t < self.grace_period or (self.rules.median_of_completed and t == self.grace_period):
             return CONTINUE
         means = list(self._means(trial, t))
@@ -154,22 +163,29 @@ class MedianStoppingRule(Scheduler):
             return CONTINUE
         return self._compare(trial, t, means)
 
-    def _means(self, trial: int, t: float) -> Iterator[float]:
+    def _means(self, trial: int, t: float) -> Iterator[Scores]:
         """Return the mean values up to `t` of those that the trial is compared with."""
         if self.rules.median_of_completed:
             others = [self._pasts[number] for number in self._completed if number in self._pasts]
         else:
-            others = [past for number, past in self._pasts.items() if number != trial and past.times[-1] >= t]
-        for past in others:
-            mean = past.mean(t)
-            if mean is not None:
-                yield mean
+            others = [past for number, past in self._pasts.items() if number != trial and past[0].times[-1] >= t]
+        for pasts in others:
+            means = [past.mean(t) for past in pasts]
+            if means[0] is not None:
+                yield tuple(means)  # type: ignore[arg-type]  # all have the same times
 
-    def _compare(self, trial: int, t: float, means: list[float]) -> Decision:
-        best, limit = self._pasts[trial].bests[-1], median(means)
-        if best >= limit:
+    def _compare(self, trial: int, t: float, means: list[Scores]) -> Decision:
+        best = tuple(past.bests[-1] for past in self._pasts[trial])
+        if len(best) > 1:
+            own, *others = ranks([Merit(0.0, scores) for scores in (best, *means)])
+            behind, limit = own > median(others), median(others) + 1
+            comparison = f"{shown(self._goal, Merit(0.0, best))} is in front {own + 1} and not in {limit:g}"
+        else:
+            limit = median(mean[0] for mean in means)
+            behind = best[0] < limit
+            comparison = f"{shown(self._goal, best[0])} is {side(self._goal)} {shown(self._goal, limit)}"
+        if not behind:
             return CONTINUE
-        comparison = f"{shown(self._goal, best)} is {side(self._goal)} {shown(self._goal, limit)}"
         return Decision(
             "stop" if self.hard_stop else "pause",
             f"{_WORSE}{self.time_attr} {t:g}: its best {comparison}, the median of {len(means)} other trials",

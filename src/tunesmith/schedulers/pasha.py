@@ -153,6 +153,8 @@ class PASHAScheduler(ASHAScheduler):
     >>> scheduler = PASHAScheduler(metric="loss", mode="min", max_t=81, reduction_factor=3)
     """
 
+    compares_fronts = False  # how much noise there is, it takes from one metric
+
     def __init__(  # noqa: PLR0917 - the order of Tune's arguments
         self,
         time_attr: str = "training_iteration",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -88,7 +89,7 @@ class Promotion(Variant[PromotionRung]):
         self._interrupted: dict[int, None] = {}  # paused, but not by a decision from here
         self._pausing: dict[int, None] = {}  # about to be
 
-    def arrive(self, trial: TrialView, rungs: tuple[PromotionRung, ...], score: float) -> Decision:
+    def arrive(self, trial: TrialView, rungs: tuple[PromotionRung, ...], score: Any) -> Decision:
         """Record the score and pause the trial."""
         self.record(trial.number, rungs, score)
         rung = rungs[-1]

@@ -148,6 +148,7 @@ class Scheduler:
 
     needs_objective = True
     sees_all = False  # whether all trials are to be made at the start, where their number and configurations are known
+    compares_fronts = False  # whether it can compare trials by several metrics at once
     objective: Objective | None = None
     seed = 0
     _own_objective: Objective | None = None
@@ -163,13 +164,20 @@ class Scheduler:
         """Take the run's objective and the seed for `tunesmith.streams`; called once, before anything else.
 
         Raises:
-            ArgumentError: the scheduler needs an objective and there is none.
+            ArgumentError: the scheduler needs an objective and there is none, or it can't compare by several metrics.
         """
         self.objective = self._own_objective or objective
         self.seed = seed
         if self.objective is None and self.needs_objective:
             raise ArgumentError(
                 f"{type(self).__name__} compares trials and needs to know by what: give metric= and mode= to run()."
+            )
+        if self.objective is not None and self.objective.others and self.needs_objective and not self.compares_fronts:
+            name, first = type(self).__name__, self.objective
+            raise ArgumentError(
+                f"{name} compares trials by one number, and the run has several metrics: {', '.join(first.metrics)}."
+                f" Say by which, {name}(metric={first.metric!r}, mode={first.mode!r}, ...), or use a scheduler that"
+                " compares by all of them: ASHAScheduler, HyperBandScheduler or MedianStoppingRule."
             )
 
     def apply(self, event: Event, trial: TrialView | None) -> None:

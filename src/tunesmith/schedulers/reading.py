@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from operator import attrgetter
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from tunesmith.errors import ArgumentError, nearest
 from tunesmith.events import Reported
 from tunesmith.objective import Objective
+from tunesmith.pareto import Merit
 
 _MEASURED: Final = {"training_iteration": "iteration"}  # fields of a report that go by another name
 
@@ -49,8 +50,26 @@ def _nothing(report: Reported) -> None:
     return None
 
 
-def shown(objective: Objective, score: float) -> str:
-    """Return the value of `score` as the user reported it, for a sentence."""
+def measured(objective: Objective, metrics: Mapping[str, Any]) -> float | Merit:
+    """Return the score of a report, or with several metrics its merit.
+
+    Raises:
+        MetricError: a metric is missing or is not a number.
+    """
+    if not objective.others:
+        return objective.score(metrics)
+    objective.check(metrics)
+    return objective.merit(metrics)
+
+
+def shown(objective: Objective, score: float | Merit) -> str:
+    """Return the value of `score`, or the values of a merit, as the user reported them, for a sentence."""
+    if isinstance(score, Merit):
+        if objective.constraints and max(score.scores) == -inf:
+            return f"nothing within {objective.limits}"
+        pairs = zip(objective.goals, score.scores, strict=True)
+        values = ", ".join(f"{goal.metric} {shown(goal, value)}" for goal, value in pairs)
+        return f"{values} (beyond {objective.limits})" if 0 < score.violation < inf else values
     if score == -inf:
         return "a value that is not finite"
     return f"{as_reported(objective, score):g}"

@@ -110,7 +110,7 @@ class DistributeResourcesToTopJob(DistributeResources):
     def __call__(self, view: View, trial: TrialView, result: dict[str, Any], scheduler: Scheduler) -> Resources | None:
         """Return what the trial is to have from now on."""
         objective = self._objective or scheduler.objective
-        if objective is None:
+        if objective is None or objective.others:
             raise ArgumentError("DistributeResourcesToTopJob needs to know what is good: give metric= and mode=.")
         running = [view.trials[number] for number in view.running]
         best = max(running, key=lambda other: (_score(objective, other), -other.number))

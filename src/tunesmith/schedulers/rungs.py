@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush, heappushpop
 from math import exp, inf, log
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from tunesmith.errors import ArgumentError
+from tunesmith.events import Reported
 from tunesmith.objective import Objective
 from tunesmith.schedulers.protocol import CONTINUE, Decision, TrialView, View
 from tunesmith.streams import stream
 
-Key: TypeAlias = tuple[float, int]  # (score, -trial): the larger is the better one; of equals, the one made first
+Key: TypeAlias = tuple[Any, int]  # (score, -trial): the larger is the better one; of equals, the one made first
 
 _ROUNDING: Final = 1e-9  # what a product of floats may be off by, relatively
 
@@ -205,14 +206,18 @@ class Variant(Generic[R]):
         self.ladders = ladders
         self.objective = objective
 
-    def record(self, trial: int, rungs: tuple[R, ...], score: float) -> None:
-        """Record a score that decides nothing about its own trial."""
+    def record(self, trial: int, rungs: tuple[R, ...], score: Any) -> None:
+        """Record a score, or with several metrics a merit, that decides nothing about its own trial."""
         for rung in rungs:
             rung.add((score, -trial))
 
-    def arrive(self, trial: TrialView, rungs: tuple[R, ...], score: float) -> Decision:
+    def arrive(self, trial: TrialView, rungs: tuple[R, ...], score: Any) -> Decision:
         """Record the score of a trial at the rungs that it has reached and return what it is to do."""
         self.record(trial.number, rungs, score)
+        return CONTINUE
+
+    def verdict(self, report: Reported) -> Decision:
+        """Return what a trial is to do whose report led to no decision when it was folded."""
         return CONTINUE
 
     def fold(self, trial: TrialView) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -16,12 +17,15 @@ class Proposal(msgspec.Struct, frozen=True):
     """Rows to try, shape (k, dimensions), the best first, of which the first one that is new is taken.
 
     `memo`, of plain JSON values, is what the engine wants to find in `Known.memo` from now on, also after a resume;
-    None leaves it as it is. `why` says in a few words how the proposal came about, where that is not always the same.
+    None leaves it as it is. `memos`, one for each row, are for an engine that has to know what became of which row:
+    that of the row that is taken stands for `memo`. `why` says in a few words how the proposal came about, where that
+    is not always the same.
     """
 
     rows: Array
     memo: Any = None
     why: str = ""
+    memos: Sequence[Any] = ()
 
 
 class Engine(Protocol):

@@ -25,6 +25,8 @@ class Known:
         numbers: the n trials' numbers; below 0 for those of an older experiment.
         pending: shape (p, dimensions): the configurations that are under way, in the order of their beginnings.
         memo: what the searcher was last reminded of by a suggestion of its model; None without one.
+        memos: by the number of a trial, what came with its suggestion, in the order of the beginnings; only of trials
+            with a memo.
         started: how many trials were begun in this experiment.
         num_samples: how many trials there will be; None for no limit.
         seed: the experiment's, for what is to be the same in all proposals.
@@ -33,6 +35,7 @@ class Known:
     def __init__(self, encoding: Encoding, objective: Objective, num_samples: int | None, seed: int) -> None:
         self.encoding, self.num_samples, self.seed = encoding, num_samples, seed
         self.memo: Any = None
+        self.memos: dict[int, Any] = {}
         self.started = 0
         self._objective = objective
         self._under_way: dict[int, Array] = {}
@@ -87,9 +90,36 @@ class Known:
         found: Array = np.logical_and(~np.isnan(self.scores).any(axis=1), ~(self.violations > 0).any(axis=1))
         return found
 
+    def losses(self, places: Array) -> Array:
+        """Return numbers to minimise, of the first objective, for those of the n trials that are at `places`.
+
+        Failures are the worst, before them come trials that break a constraint, the more the worse, and both are above
+        all others. Numbers of 1e150 and more are scaled, so that differences and squares stay finite.
+        """
+        scores, violations = self.scores[places, 0], np.maximum(self.violations[places], 0.0)
+        failed = np.isnan(scores)
+        broken = np.where(np.isnan(violations), 0.0, violations).sum(axis=1)
+        good = ~failed & (broken <= 0)
+        losses = np.where(failed, 0.0, -scores)
+        if len(losses) and np.abs(losses).max() > 1e150:
+            losses = losses * 1e-160
+        worst, best = (losses[good].max(), losses[good].min()) if good.any() else (0.0, 0.0)
+        step = max(float(worst - best), abs(float(worst)) * 1e-6, 1e-6)
+        bad = np.flatnonzero(~good)
+        ranks = np.empty(len(bad))
+        ranks[np.lexsort((broken[bad], failed[bad]))] = np.arange(1, len(bad) + 1)
+        ranks[failed[bad]] = len(bad) + 1
+        losses[bad] = worst + step * ranks
+        return losses
+
     def has(self, number: int) -> bool:
         """Return whether a trial has begun."""
         return number in self._under_way or number in self._places
+
+    def row_of(self, number: int) -> Array:
+        """Return the configuration of a trial that has begun; KeyError if it has not."""
+        row = self._under_way.get(number)
+        return self.rows[self._places[number]] if row is None else row
 
     def begin(self, number: int, row: Array, memo: Any) -> None:
         """Learn that a trial is under way."""
@@ -97,7 +127,13 @@ class Known:
         self._under_way[number] = row
         self._pending = None
         if memo is not None:
-            self.memo = memo
+            self.memo = self.memos[number] = memo
+
+    def correct(self, number: int, row: Array) -> None:
+        """Learn that a trial under way is made of another row; of others nothing is learnt."""
+        if number in self._under_way:
+            self._under_way[number] = row
+            self._pending = None
 
     def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
         """Learn the end of a trial that is under way, or has ended before; others are ignored."""
@@ -128,6 +164,10 @@ class Known:
         result = np.full(self._results.width, nan)
         result[0], result[-2] = score, 0.0
         self.observe(number, row, result)
+
+    def observe_metrics(self, number: int, row: Array, metrics: Mapping[str, Any]) -> None:
+        """Take an older experiment's observation of all that is to be optimised and must hold."""
+        self.observe(number, row, self._result(metrics, failed=False))
 
     def _result(self, metrics: Mapping[str, Any] | None, *, failed: bool) -> Array:
         goals, constraints = self._objective.goals, self._objective.constraints

@@ -9,7 +9,7 @@ from typing import Any, overload
 import msgspec
 
 from tunesmith.errors import ArgumentError, SearchError
-from tunesmith.objective import Objective
+from tunesmith.objective import Objective, parse_objective
 from tunesmith.points import check_point
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.design import latin_hypercube
@@ -43,8 +43,9 @@ class ModelSearcher:
     Args:
         engine: the model.
         space: for bare use, without a run: a search space as for `tunesmith.run`.
-        metric: for bare use, what to optimise.
-        mode: for bare use, ``"min"`` or ``"max"``.
+        metric: for bare use, what to optimise; a list for several metrics.
+        mode: for bare use, ``"min"`` or ``"max"``; for several metrics one for all, or a list.
+        constraints: for bare use, what must hold: ``{"memory_mb": "<= 4000"}``.
         points_to_evaluate: values for the first trials, such as ``{"lr": 0.1, "model": {"width": 64}}``; what they
             leave open is drawn.
         evaluated_rewards: the metric's values at the first of these points, which are then known and not tried.
@@ -62,9 +63,10 @@ class ModelSearcher:
         self,
         engine: Engine,
         space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         *,
+        constraints: Mapping[str, str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
@@ -87,7 +89,7 @@ class ModelSearcher:
         if space is not None:
             if metric is None or mode is None:
                 raise ArgumentError(f"{type(self).__name__} needs metric= and mode= beside the space.")
-            self._setup(Space(space), Objective(metric, mode), seed, -1)  # type: ignore[arg-type]  # validated when made
+            self._setup(Space(space), parse_objective(metric, mode, constraints), seed, -1)
 
     def setup(self, space: Space, objective: Objective | None, seed: int, num_samples: int) -> None:
         """Take the problem.
@@ -114,6 +116,8 @@ class ModelSearcher:
             self._rungs.setup(self._encoding, objective, self._known.num_samples, seed)
         self._seen: set[bytes] = set()
         self._one_thread = one_thread()
+        if self._rewards and objective.others:
+            raise ArgumentError("evaluated_rewards are values of one metric, and there are several. Leave them out.")
         points = [check_point(space, point, f"points_to_evaluate[{i}]") for i, point in enumerate(self._points)]
         for point, reward in zip(points, self._rewards, strict=False):
             self._learn(point, reward)
@@ -122,14 +126,17 @@ class ModelSearcher:
     def learn(self, past: Past) -> None:
         """Learn what an older experiment has found, and try the best of it after the points that were given."""
         for observation in past.observations:
-            self._learn(observation.values, observation.value)
+            self._learn(observation.values, observation.value, observation.metrics)
         self._first += [observation.values for observation in past.observations[: past.best]]
 
-    def _learn(self, values: Mapping[str, Any], value: float) -> None:
+    def _learn(self, values: Mapping[str, Any], value: float, metrics: Mapping[str, float] | None = None) -> None:
         row = self._encoding.encode(values, partly=True)
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._learnt += 1
+        if metrics:
+            self._known.observe_metrics(-self._learnt, row, metrics)
+            return
         score = self._objective.score_of(value)
         self._known.observe_score(-self._learnt, row, score if score > -np.inf else np.nan)
 
@@ -186,34 +193,38 @@ class ModelSearcher:
         initial = engine.initial(known) if self._n_initial is None else self._n_initial
         initial = max(0, initial - self._learnt)
         rng, memo = self._rng("suggest", number), None
+        memos: Sequence[Any] = ()
         rows = np.empty((0, self._encoding.dimensions))
         if number < len(self._first) + initial:
             rows = self._cover(number - len(self._first), initial)
         elif known.count > 1 or self._rungs is not None or not initial:
             proposal = engine.propose(known, number, rng)
-            rows, memo = self._encoding.canonical(proposal.rows), proposal.memo
-        row = self._new(rows)
-        if row is None:
-            row = self._new(self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions))))
-        if row is None:
-            row = self._left(rng)
-        return row, memo
+            rows, memo, memos = self._encoding.canonical(proposal.rows), proposal.memo, proposal.memos
+        index = self._new(rows)
+        if index is not None:
+            return rows[index], memos[index] if memos else memo
+        rows = self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions)))
+        index = self._new(rows)
+        return self._left(rng) if index is None else rows[index], memo
 
     def _cover(self, index: int, count: int) -> Array:
         design = latin_hypercube(count, self._encoding.dimensions, self._rng("initial"))
         return self._encoding.draw(design[index : index + 1])
 
-    def _new(self, rows: Array) -> Array | None:
+    def _new(self, rows: Array) -> int | None:
+        """Return the index of the first row that has not been suggested; None if all have."""
         key = self._encoding.key
-        return next((row for row in rows if key(row) not in self._seen), None)
+        return next((i for i, row in enumerate(rows) if key(row) not in self._seen), None)
 
     def _left(self, rng: Generator) -> Array:
         """Return a configuration of a nearly exhausted space that has not been, or any one where it is too large."""
         encoding = self._encoding
         if encoding.size is not None and encoding.size <= _SMALL:
-            row = self._new(encoding.canonical(encoding.all_rows()))
-            if row is not None:
-                return row
+            rows = encoding.canonical(encoding.all_rows())
+            index = self._new(rows)
+            if index is not None:
+                left: Array = rows[index]
+                return left
         last: Array = encoding.draw(rng.random((1, encoding.dimensions)))[0]
         return last
 
@@ -230,6 +241,15 @@ class ModelSearcher:
         self._known.begin(trial, row, memo)
         if self._rungs is not None:
             self._rungs.begin(trial, row)
+
+    def correct(self, trial: int, values: Mapping[str, Any]) -> None:
+        """Learn that a trial under way is made of other values than were suggested, or of a part of them."""
+        row = self._encoding.encode(values, partly=True)
+        assert row is not None
+        self._seen.add(self._encoding.key(row))
+        self._known.correct(trial, row)
+        if self._rungs is not None:
+            self._rungs.correct(trial, row)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
 
@@ -12,10 +12,14 @@ from tunesmith.space import Space
 
 
 class Observation(msgspec.Struct, frozen=True):
-    """What an older experiment has found: `values`, by path, of a part of the variables, and the metric's `value`."""
+    """What an older experiment has found: `values`, by path, of a part of the variables, and the metric's `value`.
+
+    Where there are several metrics or constraints, `metrics` has what was reported of all of them.
+    """
 
     values: dict[str, Any]
     value: float
+    metrics: dict[str, float] = {}
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -26,10 +30,23 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Suggestion(msgspec.Struct, frozen=True):
-    """Values for a trial, by path, and what the searcher wants to be reminded of with them: plain JSON values."""
+    """Values for a trial, by path, and what the searcher wants to be reminded of with them: plain JSON values.
+
+    `repeats` is the number of the first trial of the same configuration, if this one is there for the spread of its
+    results. `confirms` is the number of the trial that this one runs again when the search is over: no scheduler judges
+    it, and it is trained for as long as that one was.
+    """
 
     values: Mapping[str, Any]
     memo: Any = None
+    repeats: int | None = None
+    confirms: int | None = None
+
+
+# Why a searcher has nothing more to suggest that does not say it.
+ALL_TRIED: Final = "every configuration of the search space has been tried"
+# The last answer of a searcher that has nothing to suggest now, but will when one more trial has ended.
+LATER: Final = Suggestion({})
 
 
 class Searcher(Protocol):
@@ -58,8 +75,11 @@ class Searcher(Protocol):
     def ask(self, first: int, count: int) -> Sequence[Mapping[str, Any] | Suggestion]:
         """Suggest values for trials number `first` to ``first + count - 1``: one mapping of path to value for each.
 
-        Fewer than `count` means that there is nothing more to suggest, ever. Must be a pure function of the setup,
-        of what was told, and of `first`: the same question after a crash gets the same answer.
+        Fewer than `count` means that there is nothing more to suggest, ever; unless the last one is `LATER`: then it is
+        asked again when one more trial has ended. A searcher's `ending`, if it has one, says why there is no more.
+
+        Must be a pure function of the setup, of what was told, and of `first`: the same question after a crash gets the
+        same answer.
         """
         ...
 
@@ -75,7 +95,8 @@ class Reminded(Protocol):
     def remind(self, trial: int, values: Mapping[str, Any], memo: Any) -> None:
         """Learn that a suggestion is a fact: trial number `trial` is made of `values`, and `memo` came with them.
 
-        An object among the values is the text of its repr: nothing is unpickled for it. Called before anything is told
+        An object among the values is the text of its repr, as nothing is unpickled for it; it may be suggested again as
+        it is. Called before anything is told
         of the trial, in the order of the events, also in a replay.
         """
         ...

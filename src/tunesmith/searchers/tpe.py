@@ -63,8 +63,9 @@ class TPESearch(ModelSearcher):
 
     Args:
         space: for bare use, without a run.
-        metric: for bare use.
-        mode: for bare use.
+        metric: for bare use, what to optimise; a list for several metrics.
+        mode: for bare use, ``"min"`` or ``"max"``, or a list.
+        constraints: for bare use, what must hold: ``{"memory_mb": "<= 4000"}``.
         points_to_evaluate: values for the first trials; see `ModelSearcher`.
         evaluated_rewards: the metric's values at the first of them.
         n_initial_points: how many trials cover the space before the densities are asked; None for a usual number.
@@ -89,16 +90,17 @@ class TPESearch(ModelSearcher):
     def __init__(
         self,
         space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         *,
+        constraints: Mapping[str, str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            TPEEngine(), space, metric, mode, points_to_evaluate=points_to_evaluate,
+            TPEEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
             evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
         )  # fmt: skip
 

@@ -22,7 +22,9 @@ from tunesmith.events import Created, Event, Reported, TrialEvent
 from tunesmith.store.encoding import checksum, decode, encode
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.pages import Pages, Value
-from tunesmith.store.sqlite import DATABASE, EventStore, is_begun, recovered_path, sync_folder
+from tunesmith.store.sqlite import BESIDE, DATABASE, EventStore, is_begun, recovered_path
+from tunesmith.store.tail import read_tail, tail_path
+from tunesmith.worker.disk import sync_folder
 
 DROPPED: Final = "dropped.jsonl"
 _BATCH = 1000
@@ -74,7 +76,11 @@ class Recovery(msgspec.Struct, frozen=True):
         ]
         if len(self.losses) > _SHOWN:
             lines.append(f"  and {len(self.losses) - _SHOWN:,} more trials")
-        lines += [f"The checkpoint {path} is gone: its trial can't go on from it." for path in self.missing]
+        lines += [
+            f"The checkpoint {path} is gone, perhaps because a newer one had replaced it: its trial goes on from the"
+            " one before, or begins again."
+            for path in self.missing
+        ]
         lines.append(f"The damaged files are in {self.kept}.")
         if self.dropped:
             lines.append(f"What can be read of the dropped events is there, too, in {DROPPED}: a line of JSON each.")
@@ -146,7 +152,7 @@ def _replace(path: Path) -> Recovery:
         _make(path, made, salvage)
     kept = next(place for i in count(1) if not (place := path.parent / f"damaged-{i}").exists())
     kept.mkdir()
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", DROPPED):
+    for name in (path.name, *(path.name + suffix for suffix in BESIDE), DROPPED):
         if (path.parent / name).exists():
             (path.parent / name).rename(kept / name)
     made.rename(path)
@@ -157,11 +163,11 @@ def _replace(path: Path) -> Recovery:
 def _make(path: Path, made: Path, salvage: Salvage) -> None:
     """Write what can be recovered from `path` to `made`, which is there when it is complete."""
     aside, lost = made.with_name(f"{made.name}.part"), path.with_name(DROPPED)
-    for old in (aside, aside.with_name(f"{aside.name}-wal"), lost):
+    for old in (aside, *(aside.with_name(aside.name + suffix) for suffix in BESIDE), lost):
         old.unlink(missing_ok=True)
     with EventStore.create(aside, "full") as store, Pages(path) as pages, lost.open("wb") as text:
         batch: list[Event] = []
-        for seq, event in _events(pages):
+        for seq, event in _events(pages, path):
             if salvage.take(seq, event):
                 batch.append(event)  # type: ignore[arg-type]  # None is never taken
             elif event is not None:
@@ -170,6 +176,7 @@ def _make(path: Path, made: Path, salvage: Salvage) -> None:
                 store.append(batch)
                 batch = []
         store.append(batch)
+        store.settle()
     if not salvage.dropped:
         lost.unlink()
     salvage.broken = salvage.broken or f"nothing after event {salvage.events:,} can be read"
@@ -183,25 +190,34 @@ def _make(path: Path, made: Path, salvage: Salvage) -> None:
     aside.rename(made)
 
 
-def _events(pages: Pages) -> Iterator[tuple[int, Event | None]]:
+def _events(pages: Pages, path: Path) -> Iterator[tuple[int, Event | None]]:
     """Yield the numbers of all events that there are traces of, in order, with those that can be relied on."""
     last = 0
     for seq, values in pages.rows():
         if seq > last and len(values) in (4, 5) and values[0] is None:
             last = seq
             yield seq, _event(seq, *values[1:])
+    found = read_tail(tail_path(path))
+    for seq, body, _ in [*found.whole, *found.later]:
+        if seq > last:
+            last = seq
+            yield seq, _decoded(body)
 
 
 def _event(seq: int, kind: Value, trial: Value, body: Value, crc: Value = None) -> Event | None:
     """Return the event if all that is known of it fits together."""
     if not isinstance(body, bytes) or (crc is not None and crc != checksum(seq, body)):
         return None
-    try:
-        event = decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+    event = _decoded(body)
     fits = kind == type(event).__name__.lower().encode() and trial == getattr(event, "trial", None)
     return event if fits else None
+
+
+def _decoded(body: bytes) -> Event | None:
+    try:
+        return decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 class Salvage:

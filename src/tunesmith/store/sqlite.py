@@ -1,13 +1,17 @@
-"""The event store: one SQLite database in the experiment's folder. Its schema is described in docs/store.md."""
+"""The event store: an SQLite database in the experiment's folder, and a tail of lines that have yet to go into it.
+
+Both are described in docs/store.md, and docs/adr/0013-a-tail-before-the-database.md says why there are two.
+"""
 
 from __future__ import annotations
 
 import errno
-import os
+import gc
 import shlex
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias, TypeVar
@@ -19,9 +23,12 @@ from tunesmith.errors import ExperimentDamagedError, IllegalMoveError, StorageEr
 from tunesmith.events import Event, TrialEvent
 from tunesmith.store.encoding import checksum, decode, decode_many, encode
 from tunesmith.store.pages import PAGE_SIZE
+from tunesmith.store.tail import SUFFIX, Row, Tail, read_tail, tail_path
+from tunesmith.worker.disk import sync_folder
 
 DATABASE: Final = "experiment.db"  # its name in an experiment's folder
-SCHEMA_VERSION = 2
+BESIDE: Final = ("-wal", "-shm", SUFFIX)  # what may be behind it in the names of files that belong to it
+SCHEMA_VERSION = 3
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
@@ -33,12 +40,31 @@ CREATE TABLE events (
 );
 INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}');
 """
-_INSERT = "INSERT INTO events (seq, kind, trial, body, crc) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
+_INSERT = "INSERT INTO main.events (seq, kind, trial, body, crc) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
+_LAST = "SELECT coalesce(max(seq), 0) FROM main.events"
+# For a reader the tail is a part of the table, whose name then is that of a view over both.
+_JOIN = f"""
+CREATE TEMP TABLE tail (seq INTEGER PRIMARY KEY, kind TEXT, trial INTEGER, body TEXT, crc INTEGER);
+CREATE TEMP VIEW events AS SELECT seq, kind, trial, body, crc FROM main.events
+    UNION ALL SELECT seq, kind, trial, body, crc FROM temp.tail WHERE seq > ({_LAST});
+"""
 _KINDS: dict[type[Event], str] = {}
-_CHUNK = 64  # rows that are decoded at once
+_CHUNK = 256  # rows that are decoded at once
+_MANY = 500  # events that are worth a transaction of their own
+_TAIL_BYTES = 1 << 20  # after so many the tail goes into the database
 
 T = TypeVar("T")
 Durability: TypeAlias = Literal["normal", "full"]
+
+
+class _Head(msgspec.Struct):
+    """What a row says of an event apart from its text."""
+
+    kind: str
+    trial: int | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class EventStore:
@@ -47,15 +73,25 @@ class EventStore:
     Make one with `create`, `open` or `open_to_read`; use it as a context, or `close` it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, version: int) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, version: int, tail: Tail | None = None) -> None:
         self.path = path
         self._db = connection
         self._crc = "crc" if version >= 2 else "NULL"
+        self._tail = tail  # None for a reader
+        self._seen: tuple[int, int] | None = None  # of the tail: its size and its time
+        self._waiting: list[Row] = []  # what is in the tail and not in the database
         try:
-            (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        except sqlite3.Error as error:
+            (last,) = connection.execute(_LAST).fetchone()
+            self._next = last + 1
+            if tail is not None and tail_path(path).exists():
+                self._waiting = self._read_tail()
+                self._next += len(self._waiting)
+                self._move()
+                tail.remove()
+        except StorageError:
+            raise
+        except (sqlite3.Error, OSError) as error:
             raise _storage_error(path, error) from error
-        self._next = last + 1
 
     @classmethod
     def create(cls, path: Path, durability: Durability = "normal") -> EventStore:
@@ -82,10 +118,10 @@ class EventStore:
             if durability == "full":
                 sync_folder(path.parent)
                 sync_folder(path.parent.parent)
-            connection = _connect(path, durability)
+            connection = _connect(path)
         except (sqlite3.Error, OSError) as error:
             raise _storage_error(path, error) from error
-        return cls(path, connection, SCHEMA_VERSION)
+        return cls._to_write(path, connection, durability)
 
     @classmethod
     def open(cls, path: Path, durability: Durability = "normal") -> EventStore:
@@ -96,15 +132,21 @@ class EventStore:
         """
         _check_presence(path)
         try:
-            connection = _connect(path, durability)
-            if _version(path, connection) < SCHEMA_VERSION:
+            connection = _connect(path)
+            version = _version(path, connection)
+            if version < SCHEMA_VERSION:
+                sums = "ALTER TABLE events ADD COLUMN crc INTEGER;" if version < 2 else ""
                 connection.executescript(
-                    "BEGIN IMMEDIATE; ALTER TABLE events ADD COLUMN crc INTEGER;"
+                    f"BEGIN IMMEDIATE; {sums}"
                     f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'; COMMIT"
                 )
         except sqlite3.Error as error:
             raise _storage_error(path, error) from error
-        return cls(path, connection, SCHEMA_VERSION)
+        return cls._to_write(path, connection, durability)
+
+    @classmethod
+    def _to_write(cls, path: Path, connection: sqlite3.Connection, durability: Durability) -> EventStore:
+        return cls(path, connection, SCHEMA_VERSION, Tail(tail_path(path), synced=durability == "full"))
 
     @classmethod
     def open_to_read(cls, path: Path) -> EventStore:
@@ -117,7 +159,7 @@ class EventStore:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         alone = f"{uri}&immutable=1"  # all is in the database itself: no file is made beside it
         try:
-            if not _has_journal(path):
+            if not path.with_name(f"{path.name}-wal").exists():  # no driver has it open
                 return cls._to_read(path, alone)
             try:
                 return cls._to_read(path, uri)
@@ -143,9 +185,9 @@ class EventStore:
         Raises:
             StorageError: the disk is full or failed; none of these events was written, all earlier ones are safe.
         """
-        if not events:
+        if self._tail is None or not events:
             return
-        rows = []
+        rows: list[Row] = []
         seq = self._next
         for event in events:
             kind = type(event)
@@ -153,19 +195,77 @@ class EventStore:
             body = encode(event)
             rows.append((seq, name, event.trial if isinstance(event, TrialEvent) else None, body, checksum(seq, body)))
             seq += 1
-        execute = self._db.execute
         try:
-            if len(rows) == 1:  # the usual case; a statement by itself is a transaction
-                execute(_INSERT, rows[0])
+            if len(rows) >= _MANY or self._tail.size >= _TAIL_BYTES:
+                self._move(rows)
             else:
-                execute("BEGIN IMMEDIATE")
-                self._db.executemany(_INSERT, rows)
-                execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                execute("ROLLBACK")
+                self._tail.append(rows)
+                self._waiting += rows
+        except (sqlite3.Error, OSError) as error:
             raise _storage_error(self.path, error) from error
         self._next = seq
+
+    def _move(self, rows: Sequence[Row] = ()) -> None:
+        """Bring the tail into the database, and `rows` behind it, in one transaction that waits for the disk."""
+        execute = self._db.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            self._db.executemany(_INSERT, [*self._waiting, *rows])
+            execute("COMMIT")
+        except sqlite3.Error:
+            if self._db.in_transaction:
+                execute("ROLLBACK")
+            raise
+        if self._waiting and self._tail is not None:  # not before: a loss of power must find them here or there
+            self._waiting.clear()
+            self._tail.clear()
+
+    def settle(self) -> None:
+        """Bring all that was appended into the database itself.
+
+        Raises:
+            StorageError: the disk is full or failed; nothing is lost, and the tail stays.
+        """
+        try:
+            if self._waiting:
+                self._move()
+        except (sqlite3.Error, OSError) as error:
+            raise _storage_error(self.path, error) from error
+
+    def _read_tail(self) -> list[Row]:
+        """Return the rows of the tail that are not in the database."""
+        found = read_tail(tail_path(self.path))
+        (last,) = self._db.execute(_LAST).fetchone()
+        if found.damaged:
+            broken = found.whole[-1][0] if found.whole else last
+            raise damaged(self.path, f"event {broken + 1} is not what was written")
+        rows = []
+        for seq, body, crc in found.whole:
+            if seq > last:
+                head = _decode_head(body)
+                rows.append((seq, head.kind, head.trial, body, crc))
+        if rows and rows[0][0] != last + 1:
+            raise damaged(self.path, f"event {last + 1} is missing")
+        return rows
+
+    def _join_tail(self) -> None:
+        """Let the statements that follow see what is in the tail now.
+
+        What they find in the database is as new at least: so no event is missed that is on its way from here to there.
+        """
+        try:
+            status = tail_path(self.path).stat()
+        except FileNotFoundError:
+            return
+        if self._seen == (status.st_size, status.st_mtime_ns):
+            return
+        rows = self._read_tail()
+        if self._seen is None:
+            self._db.execute("PRAGMA temp_store=MEMORY")
+            self._db.executescript(_JOIN)
+        self._seen = status.st_size, status.st_mtime_ns
+        self._db.execute("DELETE FROM temp.tail")
+        self._db.executemany(_INSERT.replace("main.events", "temp.tail"), rows)
 
     def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` in order, from the event behind `after` on.
@@ -173,13 +273,17 @@ class EventStore:
         Raises:
             StorageError: the database is damaged; the message says where, and how to recover what is whole.
         """
+        for seqs, events in self._read(after):
+            yield from zip(seqs, events, strict=True)
+
+    def _read(self, after: int) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
         expected = after
         for seqs, events in self._select("WHERE seq > ? ORDER BY seq", after):
             expected += len(seqs)
             if seqs[-1] != expected:
                 missing = next(seq for seq, found in enumerate(seqs, expected - len(seqs) + 1) if seq != found)
                 raise damaged(self.path, f"event {missing} is missing")
-            yield from zip(seqs, events, strict=True)
+            yield seqs, events
 
     def fold(self, apply: Callable[[Event], T]) -> Iterator[tuple[Event, T]]:
         """Apply a fold to all events in order and yield each of them with what came of it.
@@ -187,12 +291,19 @@ class EventStore:
         Raises:
             StorageError: as `read`, or an event contradicts those before it.
         """
-        for seq, event in self.read():
-            try:
-                found = apply(event)
-            except IllegalMoveError as error:
-                raise damaged(self.path, f"event {seq} contradicts those before it ({error})") from error
-            yield event, found
+        collects = gc.isenabled()
+        gc.disable()  # nothing is given up here, and a collector would look at all the trials again and again
+        try:
+            for seqs, events in self._read(0):
+                for seq, event in zip(seqs, events, strict=True):
+                    try:
+                        found = apply(event)
+                    except IllegalMoveError as error:
+                        raise damaged(self.path, f"event {seq} contradicts those before it ({error})") from error
+                    yield event, found
+        finally:
+            if collects:
+                gc.enable()
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the events in order."""
@@ -202,6 +313,27 @@ class EventStore:
         """Yield ``(seq, event)`` of one trial, in order. Raises as `read`."""
         for seqs, events in self._select("WHERE trial = ? ORDER BY seq", trial):
             yield from zip(seqs, events, strict=True)
+
+    def places(self) -> dict[int, array[int]]:
+        """Return where the events of each trial are, for `read_at`."""
+        found: dict[int, array[int]] = {}
+        try:
+            self._join_tail()
+            for seq, trial in self._db.execute("SELECT seq, trial FROM events WHERE trial IS NOT NULL ORDER BY seq"):
+                places = found.get(trial)
+                if places is None:
+                    places = found[trial] = array("Q")
+                places.append(seq)
+        except sqlite3.Error as error:
+            raise _storage_error(self.path, error) from error
+        return found
+
+    def read_at(self, places: Sequence[int]) -> Iterator[tuple[int, Event]]:
+        """Yield ``(seq, event)`` at the given places, in order. Raises as `read`."""
+        for at in range(0, len(places), _CHUNK):
+            wanted = ",".join(map(str, places[at : at + _CHUNK]))
+            for seqs, events in self._select(f"WHERE seq > ? AND seq IN ({wanted}) ORDER BY seq", 0):
+                yield from zip(seqs, events, strict=True)
 
     def read_last(self) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` in order, but of a trial's reports only the last: enough to see where things are."""
@@ -217,6 +349,7 @@ class EventStore:
     def _select(self, where: str, value: int | str) -> Iterator[tuple[Sequence[int], Sequence[Event]]]:
         """Yield numbers and events, some at a time."""
         try:
+            self._join_tail()
             cursor = self._db.execute(f"SELECT seq, body, {self._crc} FROM events {where}", (value,))
             while rows := cursor.fetchmany(_CHUNK):
                 seqs, bodies, sums = zip(*rows, strict=True)
@@ -259,7 +392,12 @@ class EventStore:
             raise damaged(self.path, found.decode(errors="replace"))
 
     def close(self) -> None:
-        """Close the database; its side files are merged into it and go away."""
+        """Close the database; its side files are merged into it and go away, unless the disk is full."""
+        if self._tail is not None:
+            with suppress(StorageError):
+                self.settle()
+                self._tail.remove()
+            self._tail.close()
         self._db.close()
 
     def __enter__(self) -> EventStore:
@@ -276,7 +414,7 @@ def is_begun(path: Path) -> bool:
 
 def leftovers(path: Path) -> list[Path]:
     """Return the files beside the database `path` that are a part of it, or were to become it."""
-    beside = [path.with_name(f"{path.name}-wal"), recovered_path(path)]
+    beside = [path.with_name(f"{path.name}-wal"), tail_path(path), recovered_path(path)]
     return [file for file in beside if file.exists()]
 
 
@@ -292,22 +430,13 @@ def damaged(path: Path, what: str) -> ExperimentDamagedError:
     return ExperimentDamagedError(text)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     # The driver's only thread appends; check_same_thread is off for runs that are closed by another one.
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
     connection.text_factory = bytes
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA wal_autocheckpoint=4000")
-    connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'full' else 'NORMAL'}")
+    connection.execute("PRAGMA synchronous=FULL")
     return connection
 
 
@@ -322,13 +451,6 @@ def _check_presence(path: Path) -> None:
         raise damaged(path, f"{path.name} is empty")
     if recovered_path(path) in left:
         raise damaged(path, "its recovery was interrupted")
-
-
-def _has_journal(path: Path) -> bool:
-    try:
-        return path.with_name(f"{path.name}-wal").stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int:
@@ -346,12 +468,13 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
     return version
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _BROKEN = ("not a database", "no such table", "no such column", "malformed", "corrupt")
 
 
 def _storage_error(path: Path, error: sqlite3.Error | OSError) -> StorageError:
     text = str(error)
-    if "full" in text or "disk I/O" in text or getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG):
+    if "full" in text or "disk I/O" in text or getattr(error, "errno", None) in _FULL:
         return StorageError(
             f"The disk that holds {path} is full or has failed ({text}). All that trials reported before is safe. "
             "Make room, then run the same command with resume=True."

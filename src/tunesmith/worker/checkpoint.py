@@ -12,6 +12,7 @@ import msgspec
 
 from tunesmith.errors import ArgumentError, DamagedCheckpointError, StorageError
 from tunesmith.trial import CheckpointRef
+from tunesmith.worker.disk import sync_folder
 
 _CHUNK = 1 << 20
 _NOTHING_FREE = 1 << 16  # bytes: a disk with less is full
@@ -204,7 +205,7 @@ class CheckpointShelf:
             digest, size = _seal(aside)
             target = self._free_name(aside, iteration)
             aside.rename(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         except BaseException as error:
             story = _full_disk(error, folder, iteration)
             if aside is not None:
@@ -286,7 +287,7 @@ def _seal(folder: Path) -> tuple[str, int]:
     """Write all files and directories out to the disk; return their digest, and the bytes."""
     sealed = _digest(folder, sync=True)
     for inner, _, _ in os.walk(folder, topdown=False):
-        _sync(Path(inner))
+        sync_folder(Path(inner))
     return sealed
 
 
@@ -335,14 +336,6 @@ def _full_disk(error: BaseException, folder: Path, iteration: int) -> str:
         "checkpoint before it is whole. Make room, keep fewer checkpoints with keep_checkpoints_num= or "
         "checkpoint_quota_bytes=, or use another disk with storage_path=."
     )
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _what(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunesmith.errors import ArgumentError, TunesmithError
+from tunesmith.streams import stream
 from tunesmith.worker.checkpoint import Checkpoint
 from tunesmith.worker.session import AMBIENT, Session
 
@@ -82,6 +83,14 @@ class Context:
         return self._session.order.trial
 
     @property
+    def trial_seed(self) -> int:
+        """A number from 0 to 2**32 - 1 for the trial's own random generators: another one for each trial of a run.
+
+        The same in each start of the trial, and in each run with the same seed.
+        """
+        return stream(self._session.job.seed, "trial", self.trial_number).getrandbits(32)
+
+    @property
     def trial_dir(self) -> str:
         """The trial's folder, an absolute path."""
         return self._session.folder
@@ -117,6 +126,10 @@ class Context:
     def get_trial_number(self) -> int:
         """Return the trial's number, from 0."""
         return self.trial_number
+
+    def get_trial_seed(self) -> int:
+        """Return a number for the trial's own random generators."""
+        return self.trial_seed
 
     def get_trial_dir(self) -> str:
         """Return the trial's folder, an absolute path."""

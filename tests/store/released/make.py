@@ -56,7 +56,22 @@ def pbt(samples: int) -> dict[str, Any]:
     return {"scheduler": scheduler, "num_samples": samples, "stop": {"training_iteration": 8}, "checkpoint_freq": 2}
 
 
-EXPERIMENTS = {"asha": (asha, 12), "pbt": (pbt, 4)}
+EXPERIMENTS = {"asha": (asha, 12), "pbt": (pbt, 4), "asha-tail": (asha, 12)}
+
+
+class Copy(tune.Callback):
+    """Copies the store when all is written and before it is closed: as it is when its driver is killed."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def on_start(self, path: Path, *_: Any) -> None:
+        self.path = path
+
+    def on_end(self) -> None:
+        for file in self.path.glob("experiment.db*"):
+            if file.stat().st_size and not file.name.endswith("-shm"):
+                shutil.copy(file, self.target)
 
 
 class Impatient(tune.Callback):
@@ -110,9 +125,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         for name, (_, samples) in EXPERIMENTS.items():
             run(Path(place), name, samples, callbacks=[Impatient(9)])
-            results = run(Path(place), name, samples)
             (target / name).mkdir()
-            shutil.copy(results.path / "experiment.db", target / name)
+            left_open = name.endswith("-tail")
+            results = run(Path(place), name, samples, callbacks=[Copy(target / name)] if left_open else [])
+            if not left_open:
+                shutil.copy(results.path / "experiment.db", target / name)
             (target / name / "expected.json").write_text(json.dumps(told(results), indent=1) + "\n")
 
 

@@ -39,7 +39,7 @@ from tunesmith.resources import Pool
 from tunesmith.resources import Resources as Request
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.sqlite import BESIDE, DATABASE, EventStore
 
 if TYPE_CHECKING:
     from tunesmith.compat.ray.server import TuneServer
@@ -353,7 +353,7 @@ def _put_aside(folder: Path) -> None:
         target, n = folder / f"experiment-{begun}.db", 1
         while target.exists():
             target, n = folder / f"experiment-{begun}-{n}.db", n + 1
-        for suffix in ("-wal", "-shm"):
+        for suffix in BESIDE:
             part = folder / (DATABASE + suffix)
             if part.exists():
                 part.rename(folder / (target.name + suffix))
