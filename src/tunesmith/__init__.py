@@ -73,11 +73,11 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
     from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
-    from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
-    from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
+    from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
     from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
+    from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
     from tunesmith.searchers.tpe import TPESearch as TPESearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
