@@ -72,9 +72,11 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.auto import AutoSearch as AutoSearch
     from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
+    from tunesmith.searchers.gp import GPSearch as GPSearch
     from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
     from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
     from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
@@ -136,12 +138,14 @@ _HOMES = {
         "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
-    "searchers.bohb": ("BOHBSearch",),
-    "searchers.hyper_tune": ("HyperTuneSearch",),
-    "searchers.priorband": ("PriorBandSearch",),
     "searchers.nsga2": ("NSGA2Search",),
     "searchers.cmaes": ("CMAESSearch",),
     "searchers.define_by_run": ("DefineByRunSearch",),
+    "searchers.bohb": ("BOHBSearch",),
+    "searchers.hyper_tune": ("HyperTuneSearch",),
+    "searchers.priorband": ("PriorBandSearch",),
+    "searchers.auto": ("AutoSearch",),
+    "searchers.gp": ("GPSearch",),
     "searchers.sobol": ("SobolSearch",),
     "searchers.tpe": ("TPESearch",),
     "searchers.variants": ("VariantSearcher",),

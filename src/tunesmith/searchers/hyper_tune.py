@@ -19,7 +19,7 @@ from tunesmith.searchers.rungs import Rungs
 from tunesmith.streams import stream
 
 _RANDOM = 0.2  # of the suggestions, in case that low rungs mislead
-_MODELS = {"tpe": "tpe.TPEEngine.of_rungs"}  # where each is; imported on use
+_MODELS = {"tpe": "tpe.TPEEngine.of_rungs", "gp": "gp.GPEngine"}  # where each is; imported on use
 
 
 def _maker(model: str) -> Callable[[], Engine]:
@@ -44,7 +44,7 @@ class HyperTuneSearch(ModelSearcher):
         space: for bare use, without a run.
         metric: for bare use.
         mode: for bare use.
-        model: what is made of a rung's results: ``"tpe"``.
+        model: what is made of a rung's results: ``"tpe"``, or ``"gp"``, which takes longer.
         time_attr: the measure of progress, as the scheduler's.
         grace_period: the lowest rung, above 0, in units of `time_attr`.
         reduction_factor: above 1: each rung is so many times the one below it.
@@ -70,7 +70,7 @@ class HyperTuneSearch(ModelSearcher):
         metric: str | None = None,
         mode: str | None = None,
         *,
-        model: Literal["tpe"] = "tpe",
+        model: Literal["tpe", "gp"] = "tpe",
         time_attr: str = "training_iteration",
         grace_period: float = 1,
         reduction_factor: float = 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import msgspec
 
@@ -14,7 +14,7 @@ from tunesmith.points import check_point
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.design import latin_hypercube
 from tunesmith.searchers.encoding import Encoding
-from tunesmith.searchers.engine import Engine
+from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Past, Suggestion
 from tunesmith.searchers.rungs import Rungs
@@ -31,6 +31,12 @@ class Asked(msgspec.Struct, frozen=True):
 
     number: int
     config: dict[str, Any]
+
+
+class _Chosen(NamedTuple):
+    row: Array
+    memo: Any
+    why: str
 
 
 class ModelSearcher:
@@ -175,37 +181,42 @@ class ModelSearcher:
         return Asked(number, self._space.build(found[0].values))
 
     def _suggest(self, number: int) -> Suggestion | None:
-        memo, given = None, self._first[number] if number < len(self._first) else None
-        if given is None:
+        if number < len(self._first):
+            given, memo, why = (
+                self._first[number],
+                None,
+                "points: named by the user, or the best of an older experiment",
+            )
+        else:
             chosen = self._choose(number)
             if chosen is None:
                 return None
-            row, memo = chosen
-            given = self._encoding.decode(row)
+            given, memo, why = self._encoding.decode(chosen.row), chosen.memo, chosen.why
         values = self._space.sample(self._seed, number, given=given)
         self.remind(number, values, memo)
-        return Suggestion(values, memo)
+        return Suggestion(values, memo, why=why)
 
-    def _choose(self, number: int) -> tuple[Array, Any] | None:
+    def _choose(self, number: int) -> _Chosen | None:
         if self._encoding.size is not None and len(self._seen) >= self._encoding.size:
             return None
-        known, engine = self._known, self._engine
+        known, engine, rng = self._known, self._engine, self._rng("suggest", number)
         initial = engine.initial(known) if self._n_initial is None else self._n_initial
         initial = max(0, initial - self._learnt)
-        rng, memo = self._rng("suggest", number), None
-        memos: Sequence[Any] = ()
-        rows = np.empty((0, self._encoding.dimensions))
+        proposal = Proposal(np.empty((0, self._encoding.dimensions)))
         if number < len(self._first) + initial:
             rows = self._cover(number - len(self._first), initial)
+            proposal = Proposal(rows, why=f"design: one of {initial} trials that cover the space")
         elif known.count > 1 or self._rungs is not None or not initial:
             proposal = engine.propose(known, number, rng)
-            rows, memo, memos = self._encoding.canonical(proposal.rows), proposal.memo, proposal.memos
+        rows = self._encoding.canonical(proposal.rows)
         index = self._new(rows)
         if index is not None:
-            return rows[index], memos[index] if memos else memo
+            memo = proposal.memos[index] if proposal.memos else proposal.memo
+            return _Chosen(rows[index], memo, proposal.why or engine.name)
         rows = self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions)))
         index = self._new(rows)
-        return self._left(rng) if index is None else rows[index], memo
+        row = self._left(rng) if index is None else rows[index]
+        return _Chosen(row, proposal.memo, f"random: {engine.name} had nothing new to propose")
 
     def _cover(self, index: int, count: int) -> Array:
         design = latin_hypercube(count, self._encoding.dimensions, self._rng("initial"))

@@ -10,10 +10,12 @@ from tunesmith.searchers.protocol import Searcher
 
 # The module of each; imported on use, since most of them compute with packages that are extras.
 MODULES = {
+    "AutoSearch": "auto",
     "BOHBSearch": "bohb",
     "CMAESSearch": "cmaes",
-    "DefineByRunSearch": "define_by_run",
     "ConcurrencyLimiter": "wrapping",
+    "DefineByRunSearch": "define_by_run",
+    "GPSearch": "gp",
     "HyperTuneSearch": "hyper_tune",
     "NSGA2Search": "nsga2",
     "PriorBandSearch": "priorband",
@@ -26,6 +28,8 @@ _BY_NAME = {
     "random": "VariantSearcher",
     "grid": "VariantSearcher",
     "sobol": "SobolSearch",
+    "auto": "AutoSearch",
+    "gp": "GPSearch",
     "tpe": "TPESearch",
     "cmaes": "CMAESSearch",
     "bohb": "BOHBSearch",
