@@ -132,6 +132,7 @@ def test_what_is_said_of_a_row_that_was_left_out_is_what_a_model_without_it_says
 SEARCHERS = [
     tune.BOHBSearch,
     tune.HyperTuneSearch,
+    lambda **options: tune.HyperTuneSearch(model="gp", **options),
     lambda **options: tune.PriorBandSearch({"x": 0.5, "lr": 0.01}, **options),
 ]
 SCHEDULERS = [
@@ -170,6 +171,7 @@ def test_they_search_below_every_scheduler_that_halves(tmp_path: Path, make: Any
 @pytest.mark.parametrize("make", [
     lambda count: tune.BOHBSearch(n_initial_points=count),
     lambda count: tune.HyperTuneSearch(n_initial_points=count),
+    lambda count: tune.HyperTuneSearch(model="gp", n_initial_points=count),
     lambda count: tune.PriorBandSearch({"x": 0.5}),
 ])  # fmt: skip
 def test_a_resumed_run_goes_on_as_if_it_had_not_ended(tmp_path: Path, make: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from operator import attrgetter
 from typing import Any, Literal
 
 from tunesmith.errors import ArgumentError, nearest
@@ -18,7 +19,7 @@ from tunesmith.searchers.rungs import Rungs
 from tunesmith.streams import stream
 
 _RANDOM = 0.2  # of the suggestions, in case that low rungs mislead
-_MODELS = {"tpe": "tpe.TPEEngine"}  # where each is; imported on use
+_MODELS = {"tpe": "tpe.TPEEngine.of_rungs", "gp": "gp.GPEngine"}  # where each is; imported on use
 
 
 def _maker(model: str) -> Callable[[], Engine]:
@@ -26,8 +27,8 @@ def _maker(model: str) -> Callable[[], Engine]:
         raise ArgumentError(
             f"model must be one of {', '.join(map(repr, _MODELS))}, got {model!r}.{nearest(str(model), _MODELS)}"
         )
-    module, name = _MODELS[model].split(".")
-    found: Callable[[], Engine] = getattr(import_module(f"tunesmith.searchers.{module}"), name)
+    module, name = _MODELS[model].split(".", 1)
+    found: Callable[[], Engine] = attrgetter(name)(import_module(f"tunesmith.searchers.{module}"))
     return found
 
 
@@ -43,7 +44,7 @@ class HyperTuneSearch(ModelSearcher):
         space: for bare use, without a run.
         metric: for bare use.
         mode: for bare use.
-        model: what is made of a rung's results: ``"tpe"``.
+        model: what is made of a rung's results: ``"tpe"``, or ``"gp"``, which takes longer.
         time_attr: the measure of progress, as the scheduler's.
         grace_period: the lowest rung, above 0, in units of `time_attr`.
         reduction_factor: above 1: each rung is so many times the one below it.
@@ -69,7 +70,7 @@ class HyperTuneSearch(ModelSearcher):
         metric: str | None = None,
         mode: str | None = None,
         *,
-        model: Literal["tpe"] = "tpe",
+        model: Literal["tpe", "gp"] = "tpe",
         time_attr: str = "training_iteration",
         grace_period: float = 1,
         reduction_factor: float = 3,

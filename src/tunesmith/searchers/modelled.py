@@ -259,6 +259,8 @@ class ModelSearcher:
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._known.correct(trial, row)
+        if self._rungs is not None:
+            self._rungs.correct(trial, row)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""

@@ -63,6 +63,12 @@ class Rungs:
         self._next.setdefault(trial, 0)
         self._level(self._next[trial]).begin(trial, row, None)
 
+    def correct(self, trial: int, row: Array) -> None:
+        """Learn that a trial under way is made of another row."""
+        if trial in self._next:
+            self._rows[trial] = row
+            self._level(self._next[trial]).correct(trial, row)
+
     def report(self, trial: int, metrics: Mapping[str, Any]) -> None:
         """Learn a result of a trial.
 

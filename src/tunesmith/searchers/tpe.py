@@ -36,6 +36,7 @@ class Manner(NamedTuple):
 
 # Where there are options, few trials have much in common, and more candidates or weights would dwell on the same ones.
 NUMBERS = Manner(0.15, by_gain=True, candidates=64, crossed=0, alone=0.0)
+DOUBTS = Manner(0.15, by_gain=False, candidates=24, crossed=0, alone=0.0)
 OPTIONS = Manner(0.1, by_gain=False, candidates=24, crossed=12, alone=0.5)
 _MOST = 25  # good ones, with one objective
 _MOST_OF_SEVERAL = 100
@@ -63,8 +64,9 @@ class TPESearch(ModelSearcher):
 
     Args:
         space: for bare use, without a run.
-        metric: for bare use.
-        mode: for bare use.
+        metric: for bare use, what to optimise; a list for several metrics.
+        mode: for bare use, ``"min"`` or ``"max"``, or a list.
+        constraints: for bare use, what must hold: ``{"memory_mb": "<= 4000"}``.
         points_to_evaluate: values for the first trials; see `ModelSearcher`.
         evaluated_rewards: the metric's values at the first of them.
         n_initial_points: how many trials cover the space before the densities are asked; None for a usual number.
@@ -89,29 +91,45 @@ class TPESearch(ModelSearcher):
     def __init__(
         self,
         space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         *,
+        constraints: Mapping[str, str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            TPEEngine(), space, metric, mode, points_to_evaluate=points_to_evaluate,
+            TPEEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
             evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
         )  # fmt: skip
 
 
 class TPEEngine:
-    """Proposes where the density of the good trials exceeds that of the others the most."""
+    """Proposes where the density of the good trials exceeds that of the others the most.
+
+    Args:
+        doubtful: whether results may mislead, as those of trials that were hardly trained do. Then as many trials as
+            there are variables and one more are good ones, if that is not more than half of all; they count the same,
+            and fewer candidates are drawn.
+    """
 
     name = "tpe"
+
+    def __init__(self, *, doubtful: bool = False) -> None:
+        self._doubtful = doubtful
+
+    @classmethod
+    def of_rungs(cls) -> TPEEngine:
+        """Return one for results at a rung."""
+        return cls(doubtful=True)
 
     def check(self, encoding: Encoding, objective: Objective) -> None:
         """Accept any space and any objective."""
         self._layout = Layout(encoding)
-        self._manner = OPTIONS if len(self._layout.categories) else NUMBERS
+        numbers = DOUBTS if self._doubtful else NUMBERS
+        self._manner = OPTIONS if len(self._layout.categories) else numbers
 
     def initial(self, known: Known) -> int:
         """Return how many trials are to cover the space."""
@@ -121,7 +139,10 @@ class TPEEngine:
         """Propose some rows, the most promising first."""
         manner = self._manner
         most = _MOST if known.scores.shape[1] == 1 else _MOST_OF_SEVERAL
-        best, others = split(known, min(ceil(manner.good * known.count), most))
+        count = min(ceil(manner.good * known.count), most)
+        if self._doubtful:
+            count = max(count, min(known.encoding.dimensions + 1, known.count // 2))
+        best, others = split(known, count)
         good = self._density(known.rows[best], _gains(known, best, others) if manner.by_gain else np.ones(len(best)))
         rows, weights = _others(known, others, rng)
         bad = self._density(rows, weights)
