@@ -39,6 +39,7 @@ class GPSearch(ModelSearcher):
         space: for bare use, without a run.
         metric: for bare use.
         mode: for bare use.
+        constraints: for bare use.
         points_to_evaluate: values for the first trials; see `ModelSearcher`.
         evaluated_rewards: the metric's values at the first of them.
         n_initial_points: how many trials cover the space before the model is asked; None for a usual number.
@@ -62,16 +63,17 @@ class GPSearch(ModelSearcher):
     def __init__(
         self,
         space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
         *,
+        constraints: Mapping[str, str] | None = None,
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
-            GPEngine(), space, metric, mode, points_to_evaluate=points_to_evaluate,
+            GPEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
             evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
         )  # fmt: skip
 
