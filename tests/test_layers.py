@@ -23,8 +23,8 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"schedulers", "searchers", "stoppers"},
     {
-        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective",
-        "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams", "trial",
+        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "linear_algebra", "naming",
+        "objective", "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams", "trial",
         "version",
     },
 ]  # fmt: skip
@@ -63,7 +63,7 @@ THIRD_PARTY = {
         "searchers.rung_weights",
         "searchers.sobol",
     },
-    "threadpoolctl": {"searchers.threads"},
+    "threadpoolctl": {"linear_algebra"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
     "torch": {"integrations.torch"},

@@ -18,7 +18,7 @@ from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Past, Suggestion
 from tunesmith.searchers.rungs import Rungs
-from tunesmith.searchers.threads import one_thread
+from tunesmith.linear_algebra import one_thread
 from tunesmith.space import Space
 from tunesmith.streams import stream
 
