@@ -24,8 +24,8 @@ LAYERS: list[set[str]] = [
     {"schedulers", "searchers", "stoppers"},
     {
         "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "linear_algebra", "naming",
-        "objective", "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams", "trial",
-        "version",
+        "objective", "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams",
+        "trial", "version",
     },
 ]  # fmt: skip
 SIBLINGS = [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, overload
 import msgspec
 
 from tunesmith.errors import ArgumentError, SearchError
+from tunesmith.linear_algebra import one_thread
 from tunesmith.objective import Objective, parse_objective
 from tunesmith.points import check_point
 from tunesmith.searchers.arrays import Array, Generator, generator, np
@@ -18,7 +19,6 @@ from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Past, Suggestion
 from tunesmith.searchers.rungs import Rungs
-from tunesmith.linear_algebra import one_thread
 from tunesmith.space import Space
 from tunesmith.streams import stream
 
