@@ -11,7 +11,7 @@ import msgspec
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Generator, np
 from tunesmith.searchers.encoding import Encoding
-from tunesmith.searchers.engine import Engine, Proposal, usual_initial
+from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher
 
@@ -126,7 +126,7 @@ class AutoEngine:
 
     def initial(self, known: Known) -> int:
         """Return how many trials are to cover the space."""
-        return usual_initial(known)
+        return self._engines["gp"].initial(known)
 
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
         """Propose what the engine does that suits what is known, or now and then the runner-up."""
