@@ -20,7 +20,7 @@ from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_pareto import VolumeGain, directions, is_undominated
-from tunesmith.searchers.gp_posterior import Posterior
+from tunesmith.searchers.gp_posterior import Posterior, Root
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, length
 from tunesmith.searchers.gp_subset import subset
@@ -48,7 +48,7 @@ def values(count: int, seed: int = 0) -> Array:
 
 
 def posterior(seed: int = 0, count: int = 30) -> Posterior:
-    return Posterior(Kernel(IS_CATEGORY, THETA + 0.1 * seed), rows(count), values(count, seed))
+    return Posterior(Root(Kernel(IS_CATEGORY, THETA + 0.1 * seed), rows(count)), values(count, seed))
 
 
 def differences(function: Callable[[Array], float], at: Array) -> Array:
@@ -139,7 +139,7 @@ def test_the_posterior_is_the_textbooks() -> None:
 
 def test_how_surprising_a_value_is_is_what_the_others_say_of_it() -> None:
     x, y = rows(20), values(20)
-    without = Posterior(Kernel(IS_CATEGORY, THETA), x[1:], y[1:])
+    without = Posterior(Root(Kernel(IS_CATEGORY, THETA), x[1:]), y[1:])
     mean, variance = without.at(x[:1])
     expected = abs(y[0] - mean[0]) / np.sqrt(variance[0] + without.kernel.noise)
     assert posterior(count=20).surprises()[0] == pytest.approx(expected)
@@ -148,10 +148,19 @@ def test_how_surprising_a_value_is_is_what_the_others_say_of_it() -> None:
 def test_pending_trials_shrink_the_variance_as_if_they_were_known_and_leave_the_mean() -> None:
     pending, new = rows(6, seed=8), rows(9, seed=9)
     before, after = posterior(), posterior().with_pending(pending[:2]).with_pending(pending[2:])
-    whole = Posterior(before.kernel, np.concatenate([rows(30), pending]), np.concatenate([values(30), values(6)]))
+    whole = Posterior(Root(before.kernel, np.concatenate([rows(30), pending])), np.concatenate([values(30), values(6)]))
     np.testing.assert_allclose(after.at(new)[0], before.at(new)[0], rtol=1e-12)
     np.testing.assert_allclose(after.at(new)[1], whole.at(new)[1], rtol=1e-8)
     assert posterior().with_pending(pending[:0]).at(new)[1] == pytest.approx(before.at(new)[1])
+
+
+def test_a_root_that_is_extended_again_and_again_is_that_of_all_rows() -> None:
+    kernel, x = Kernel(IS_CATEGORY, THETA), rows(40)
+    root = Root(kernel, x[:10])
+    for begin, end in ((10, 11), (11, 11), (11, 25), (25, 40)):
+        root = root.extended(x[begin:end])
+    np.testing.assert_allclose(root.inverse, Root(kernel, x).inverse, rtol=1e-8, atol=1e-9)
+    np.testing.assert_array_equal(root.rows, x)
 
 
 def test_repeated_rows_have_a_root_too() -> None:
@@ -164,7 +173,7 @@ def test_branches_are_believed_to_be_less_alike_and_what_is_seldom_active_counts
     many = [{"k": i, **{f"x{i}{j}": tune.uniform(0, 1) for j in range(5)}} for i in range(4)]
     prior = Prior(Encoding(Space({"m": tune.choice(many), "z": tune.choice(["a", "b"])})))
     lengths = np.exp(prior.mean[:-2])
-    assert lengths[0] == 1.0
+    assert lengths[0] == pytest.approx(0.5)
     assert lengths[1:] == pytest.approx(np.full(21, 0.5 * np.sqrt(7)))  # two choices and five numbers of a branch
 
 
@@ -215,7 +224,7 @@ def test_the_volume_that_is_to_be_gained_is_larger_beyond_the_front() -> None:
     ]
     kernel = Kernel(np.zeros(1, bool), np.array([-3.0, 0.0, -12.0]))
     at = np.array([[0.1], [0.5], [0.9]])
-    both = [Posterior(kernel, at, np.array([0.0, 0.9, 1.0])), Posterior(kernel, at, np.array([1.0, 0.9, 0.0]))]
+    both = [Posterior(Root(kernel, at), np.array(values)) for values in ([0.0, 0.9, 1.0], [1.0, 0.9, 0.0])]
     score = VolumeGain(both, front, generator(0)).score(at)
     assert score[1] > max(score[0], score[2]) + 1
     assert np.linalg.norm(directions(4, generator(0)), axis=1) == pytest.approx(np.ones(64))

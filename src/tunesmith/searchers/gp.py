@@ -12,7 +12,7 @@ from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprovement
 from tunesmith.searchers.gp_crowd import Crowd
-from tunesmith.searchers.gp_model import Memo, Model, best_feasible, is_due, lengths, make, own_generator
+from tunesmith.searchers.gp_model import Memo, Model, Modeller, best_feasible, is_due, lengths, own_generator
 from tunesmith.searchers.gp_moves import Moves
 from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
 from tunesmith.searchers.gp_prior import Prior
@@ -25,6 +25,7 @@ from tunesmith.searchers.modelled import ModelSearcher
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
 _BASES = 5
+_SAME = 1e-3  # of the range
 _INITIAL = 5
 
 
@@ -85,7 +86,7 @@ class GPEngine:
 
     def __init__(self) -> None:
         self._moves: Moves | None = None
-        self._prior: Prior | None = None
+        self._modeller: Modeller | None = None
         self._model: tuple[bytes, list[Memo | None], Model] | None = None
         self._crowd: tuple[Model, Crowd] | None = None
 
@@ -99,7 +100,7 @@ class GPEngine:
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
         """Propose what promises most, as far as it is not known or under way."""
         if self._moves is None or self._moves.encoding is not known.encoding:
-            self._moves, self._prior = Moves(known.encoding), Prior(known.encoding)
+            self._moves, self._modeller = Moves(known.encoding), Modeller(Prior(known.encoding))
         moves = self._moves
         if not _says_something(known.scores):
             return Proposal(_farthest(known, moves.random(64, rng), moves.is_category), why="nothing to go by yet")
@@ -115,15 +116,16 @@ class GPEngine:
         acquisition = _acquisition(model, known.pending, rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
         search = Search(moves, acquisition, _region(known, model, moves), scale, _seen(known))
-        return Proposal(search.best(_bases(model), rng), memo, "the most promising")
+        rows = _apart(search.best(_bases(model), rng), known.pending, moves.is_category)
+        return Proposal(rows, memo, "the most promising")
 
     def _current(self, known: Known, before: Memo | None, is_crowded: bool) -> Model:
         is_old_enough = before is not None and is_crowded and not is_due(before, known)
         count = before.count if before is not None and is_old_enough else known.count
         results = known.scores[:count].tobytes() + known.violations[:count].tobytes()
         if self._model is None or self._model[0] != results or before not in self._model[1]:
-            assert self._prior is not None
-            model = make(known, self._prior, before, count)
+            assert self._modeller is not None
+            model = self._modeller.make(known, before, count)
             # The memo comes back with the next proposal, and makes the same model.
             self._model = results, [before, model.memo], model
         return self._model[2]
@@ -150,6 +152,14 @@ def _farthest(known: Known, rows: Array, is_category: Array) -> Array:
     apart[:, :, is_category] = apart[:, :, is_category] != 0
     found: Array = rows[np.argsort(-(apart**2).sum(axis=2).min(axis=1), kind="stable")]
     return found
+
+
+def _apart(rows: Array, pending: Array, is_category: Array) -> Array:
+    """Return rows, those last that are all but the same as one that is under way, which would tell next to nothing."""
+    differences = np.abs(rows[:, None] - pending[None])
+    differences[:, :, is_category] = differences[:, :, is_category] != 0
+    is_near = (differences < _SAME).all(axis=2).any(axis=1)
+    return np.concatenate([rows[~is_near], rows[is_near]])
 
 
 def _is_news(before: Memo, after: Memo, is_crowded: bool) -> bool:

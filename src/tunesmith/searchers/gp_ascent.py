@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tunesmith.searchers.arrays import Array, np
 
-_HALVINGS = 8
+_TRIES = 5
 _ENOUGH = 1e-4  # by how much of it a slope says that a step would raise the value; the end
 _FIRST, _FURTHER = 0.3, 2.0  # how far a step may go, in scales: before a curvature is known, and after
 
@@ -45,14 +45,17 @@ class Climb:
 
     def go(self, steps: int) -> None:
         """Take so many steps, or fewer where there is nothing to be gained any more."""
+        climbing = np.ones(len(self.points), dtype=bool)
         for _ in range(steps):
             blocked = self._blocked()
             move, promised = self._move(blocked)
-            if not (promised > _ENOUGH).any():
+            climbing &= promised > _ENOUGH
+            if not climbing.any():
                 return
-            points, values, gradients = self._try(move)
-            if not (values > self.values).any():
-                return
+            points, values, gradients = self._try(move, climbing)
+            stuck = climbing & (values <= self.values)
+            climbing &= ~(stuck & self._is_fresh)  # what has led nowhere may do so by a curvature that is out of date
+            self._forget(stuck)
             self._learn(
                 np.where(blocked, 0.0, points - self.points), np.where(blocked, 0.0, self._gradients - gradients)
             )
@@ -70,20 +73,22 @@ class Climb:
         slope = np.where(blocked, 0.0, self._gradients)
         move = np.where(blocked, 0.0, np.einsum("kij,kj->ki", self._inverses, slope))
         wrong = np.einsum("ki,ki->k", move, slope) <= 0
-        if wrong.any():
-            self._inverses[wrong], self._is_fresh[wrong] = self._first, True
-            move[wrong] = slope[wrong] * self._scale**2
+        self._forget(wrong)
+        move[wrong] = slope[wrong] * self._scale**2
         far = np.max(np.abs(move) / self._scale, axis=1)
         limit = np.where(self._is_fresh, _FIRST, _FURTHER)
         move *= np.minimum(1.0, limit / np.maximum(far, 1e-300))[:, None]
         return move, np.einsum("ki,ki->k", move, slope)
 
-    def _try(self, move: Array) -> tuple[Array, Array, Array]:
+    def _forget(self, which: Array) -> None:
+        self._inverses[which], self._is_fresh[which] = self._first, True
+
+    def _try(self, move: Array, climbing: Array) -> tuple[Array, Array, Array]:
         """Return where each one gets to, by a step that is made smaller until it leads up."""
         points, values, gradients = self.points.copy(), self.values.copy(), self._gradients.copy()
         size = np.ones(len(points))
-        left = np.arange(len(points))
-        for _ in range(_HALVINGS):
+        left = np.flatnonzero(climbing)
+        for _ in range(_TRIES):
             here = self.points[left]
             tried = np.clip(here + size[left, None] * move[left], self._low[left], self._high[left])
             found, slope = self._slopes(tried)
@@ -91,7 +96,7 @@ class Climb:
             good = (found >= self.values[left] + 1e-4 * promised) & (found > self.values[left])
             done = left[good]
             points[done], values[done], gradients[done] = tried[good], found[good], slope[good]
-            left = left[~good & (np.abs(promised) > 1e-9)]
+            left = left[~good]
             if not len(left):
                 break
             size[left] *= 0.3

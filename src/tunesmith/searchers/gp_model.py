@@ -10,7 +10,7 @@ import msgspec
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
-from tunesmith.searchers.gp_posterior import Posterior
+from tunesmith.searchers.gp_posterior import Posterior, Root
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_subset import MOST, subset
 from tunesmith.searchers.gp_warp import warp
@@ -87,52 +87,64 @@ def is_due(memo: Memo | None, known: Known) -> bool:
     return memo is None or memo.count > known.count or known.count - memo.count >= max(1, len(known.pending) // _SLACK)
 
 
-def make(known: Known, prior: Prior, memo: Memo | None, count: int) -> Model:
-    """Make the model of the first `count` trials, with new hyperparameters where it is time for them."""
-    fitted = memo.fitted if memo is not None and memo.fitted <= count else 0
-    must_fit = fitted == 0 or (count != fitted and count < _EACH) or count >= max(_GROWTH * fitted, fitted + 1)
-    if memo is not None and not must_fit:
-        model = _given(known, prior, memo, count)
-        if model.surprise <= _SURPRISE:
-            return model
-    return _given(known, prior, _fitted(known, prior, memo, count), count)
+class Modeller:
+    """Makes models of what is known.
 
+    Args:
+        prior: of the space.
+    """
 
-def _given(known: Known, prior: Prior, memo: Memo, count: int) -> Model:
-    memo = Memo(count, memo.fitted, memo.fits, memo.thetas)
-    places = _places(known, prior, memo.fitted, count)
-    rows, outputs, new = known.rows[places], _outputs(known, places), places >= memo.fitted
-    # When the first trial fails, nothing is fitted for that yet.
-    thetas = [np.array(theta) for theta in memo.thetas] + [prior.usual] * (len(outputs) - len(memo.thetas))
-    posteriors, surprise = [], 0.0
-    for theta, values in zip(thetas, outputs, strict=False):
-        posterior = Posterior(Kernel(prior.is_category, theta), rows, values)
-        posteriors.append(posterior)
-        surprise = max([surprise, *posterior.surprises()[new].tolist()])
-    goals = known.scores.shape[1]
-    values = np.column_stack(outputs[:goals])
-    return Model(memo, posteriors[:goals], posteriors[goals:], rows, values, known.feasible[places], surprise)
+    def __init__(self, prior: Prior) -> None:
+        self._prior = prior
+        self._roots: dict[tuple[bytes, bytes], Root] = {}  # of the trials of a fit: they are the same until the next
 
+    def make(self, known: Known, memo: Memo | None, count: int) -> Model:
+        """Make the model of the first `count` trials, with new hyperparameters where it is time for them."""
+        fitted = memo.fitted if memo is not None and memo.fitted <= count else 0
+        must_fit = fitted == 0 or (count != fitted and count < _EACH) or count >= max(_GROWTH * fitted, fitted + 1)
+        if memo is not None and not must_fit:
+            model = self._given(known, memo, count)
+            if model.surprise <= _SURPRISE:
+                return model
+        return self._given(known, self._fitted(known, memo, count), count)
 
-def _fitted(known: Known, prior: Prior, memo: Memo | None, count: int) -> Memo:
-    places = _places(known, prior, count, count)
-    rows = known.rows[places]
-    outputs = _outputs(known, places)
-    merit = np.min(outputs[: known.scores.shape[1]], axis=0)
-    some = subset(rows, merit, prior.is_category, _FIT, own_generator(known, "some", count))
-    fits = 0 if memo is None else memo.fits
-    before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
-    thetas = []
-    for index, values in enumerate(outputs):
-        fit = Fit(prior, rows[some], values[some])
-        starts = [*before[index : index + 1], prior.usual]
-        if count >= _EACH:
-            starts = [min(starts, key=lambda start, fit=fit: fit.loss(start)[0])]  # type: ignore[misc]
-        if fits % _RESTART == _RESTART - 1:
-            rng = own_generator(known, "fit", count, index)
-            starts += [prior.usual + rng.standard_normal(len(prior.usual)) for _ in range(2)]
-        thetas.append([float(x) for x in fit.best(starts)])
-    return Memo(count, count, fits + 1, thetas)
+    def _given(self, known: Known, memo: Memo, count: int) -> Model:
+        memo = Memo(count, memo.fitted, memo.fits, memo.thetas)
+        places = _places(known, self._prior, memo.fitted, count)
+        outputs, new = _outputs(known, places), places >= memo.fitted
+        # When the first trial fails, nothing is fitted for that yet.
+        thetas = [np.array(theta) for theta in memo.thetas] + [self._prior.usual] * (len(outputs) - len(memo.thetas))
+        posteriors, surprise, roots = [], 0.0, {}
+        for theta, values in zip(thetas, outputs, strict=False):
+            key = places[~new].tobytes(), theta.tobytes()
+            roots[key] = self._roots.get(key) or Root(Kernel(self._prior.is_category, theta), known.rows[places[~new]])
+            posteriors.append(Posterior(roots[key].extended(known.rows[places[new]]), values))
+            surprise = max([surprise, *posteriors[-1].surprises()[new].tolist()])
+        self._roots = roots
+        goals = known.scores.shape[1]
+        return Model(
+            memo, posteriors[:goals], posteriors[goals:], known.rows[places], np.column_stack(outputs[:goals]),
+            known.feasible[places], surprise,
+        )  # fmt: skip
+
+    def _fitted(self, known: Known, memo: Memo | None, count: int) -> Memo:
+        prior, places = self._prior, _places(known, self._prior, count, count)
+        rows, outputs = known.rows[places], _outputs(known, places)
+        merit = np.min(outputs[: known.scores.shape[1]], axis=0)
+        some = subset(rows, merit, prior.is_category, _FIT, own_generator(known, "some", count))
+        fits = 0 if memo is None else memo.fits
+        before = [] if memo is None else [np.array(theta) for theta in memo.thetas]
+        thetas = []
+        for index, values in enumerate(outputs):
+            fit = Fit(prior, rows[some], values[some])
+            starts = [*before[index : index + 1], prior.usual]
+            if count >= _EACH:
+                starts = [min(starts, key=lambda start, fit=fit: fit.loss(start)[0])]  # type: ignore[misc]
+            if fits % _RESTART == _RESTART - 1:
+                rng = own_generator(known, "fit", count, index)
+                starts += [prior.usual + rng.standard_normal(len(prior.usual)) for _ in range(2)]
+            thetas.append([float(x) for x in fit.best(starts)])
+        return Memo(count, count, fits + 1, thetas)
 
 
 def _places(known: Known, prior: Prior, fitted: int, count: int) -> Array:

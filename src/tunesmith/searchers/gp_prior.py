@@ -10,7 +10,7 @@ from tunesmith.searchers.encoding import Encoding
 # Half the diagonal of the cube; the source has e^sqrt(2) instead of the half, for a smoother kernel.
 _LENGTH, _VARIANCE = 0.5, 3.0
 # Options that have variables of their own are less alike than others.
-_BRANCH, _BRANCH_VARIANCE = 1.0, 0.25
+_BRANCH, _BRANCH_VARIANCE = 0.5, 0.25
 _NOISE, _NOISE_VARIANCE = -8.0, 9.0
 
 

@@ -33,7 +33,7 @@ class Paths:
             for j in kernel.categories
         }
         self._phases = rng.random(_FEATURES) * (2 * pi)
-        self._known = self.cosines(posterior.rows)
+        self._known = self.cosines(posterior.root.rows)
 
     def cosines(self, rows: Array) -> Array:
         """Return the features, shape (k, 512), of rows."""
@@ -47,14 +47,14 @@ class Paths:
 
     def parts(self, rows: Array) -> tuple[Array, Array]:
         """Return the features of rows and their covariances with the known rows: what all draws have in common."""
-        return self.cosines(rows), self._posterior.kernel.covariance(rows, self._posterior.rows)
+        return self.cosines(rows), self._posterior.kernel.covariance(rows, self._posterior.root.rows)
 
     def draw(self, rng: Generator) -> Path:
         """Draw a function."""
         posterior = self._posterior
         amplitudes = rng.standard_normal(_FEATURES)
-        noise = sqrt(posterior.kernel.noise) * rng.standard_normal(len(posterior.rows))
-        off = posterior.solve(self._known @ amplitudes + noise)
+        noise = sqrt(posterior.kernel.noise) * rng.standard_normal(len(posterior.root.rows))
+        off = posterior.root.solve(self._known @ amplitudes + noise)
         return Path(self, amplitudes, posterior.weights - off)
 
 
