@@ -23,9 +23,9 @@ LAYERS: list[set[str]] = [
     {"core"},
     {"schedulers", "searchers", "stoppers"},
     {
-        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "naming", "objective",
-        "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams", "trial",
-        "version",
+        "codec", "commands", "dependencies", "domains", "errors", "events", "evolution", "linear_algebra", "naming",
+        "objective", "pareto", "paths", "points", "readable", "resources", "result", "retrying", "space", "streams",
+        "trial", "version",
     },
 ]  # fmt: skip
 SIBLINGS = [
@@ -56,8 +56,14 @@ THIRD_PARTY = {
     "ProcessOptimizer": {"integrations.process_optimizer"},
     "botorch": {"integrations.ax"},
     "cmaes": {"searchers.cmaes_models"},
-    "scipy": {"schedulers.pb2_model", "searchers.algebra", "searchers.sobol"},
-    "threadpoolctl": {"searchers.threads"},
+    "scipy": {
+        "schedulers.pb2_model",
+        "searchers.algebra",
+        "searchers.mixture",
+        "searchers.rung_weights",
+        "searchers.sobol",
+    },
+    "threadpoolctl": {"linear_algebra"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
     "torch": {"integrations.torch"},

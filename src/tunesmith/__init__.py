@@ -72,11 +72,16 @@ if TYPE_CHECKING:
     from tunesmith.schedulers.rules import RULES_2019 as RULES_2019
     from tunesmith.schedulers.rules import RULES_TODAY as RULES_TODAY
     from tunesmith.schedulers.rules import Rules as Rules
+    from tunesmith.searchers.auto import AutoSearch as AutoSearch
+    from tunesmith.searchers.bohb import BOHBSearch as BOHBSearch
     from tunesmith.searchers.cmaes import CMAESSearch as CMAESSearch
     from tunesmith.searchers.define_by_run import DefineByRunSearch as DefineByRunSearch
     from tunesmith.searchers.gp import GPSearch as GPSearch
+    from tunesmith.searchers.hyper_tune import HyperTuneSearch as HyperTuneSearch
     from tunesmith.searchers.nsga2 import NSGA2Search as NSGA2Search
+    from tunesmith.searchers.priorband import PriorBandSearch as PriorBandSearch
     from tunesmith.searchers.sobol import SobolSearch as SobolSearch
+    from tunesmith.searchers.tpe import TPESearch as TPESearch
     from tunesmith.searchers.variants import VariantSearcher as VariantSearcher
     from tunesmith.searchers.wrapping import ConcurrencyLimiter as ConcurrencyLimiter
     from tunesmith.searchers.wrapping import Repeater as Repeater
@@ -133,11 +138,16 @@ _HOMES = {
         "DistributeResources", "DistributeResourcesToTopJob", "ResourceChangingScheduler",
     ),
     "schedulers.rules": ("RULES_2019", "RULES_TODAY", "Rules"),
-    "searchers.gp": ("GPSearch",),
     "searchers.nsga2": ("NSGA2Search",),
     "searchers.cmaes": ("CMAESSearch",),
     "searchers.define_by_run": ("DefineByRunSearch",),
+    "searchers.bohb": ("BOHBSearch",),
+    "searchers.hyper_tune": ("HyperTuneSearch",),
+    "searchers.priorband": ("PriorBandSearch",),
+    "searchers.auto": ("AutoSearch",),
+    "searchers.gp": ("GPSearch",),
     "searchers.sobol": ("SobolSearch",),
+    "searchers.tpe": ("TPESearch",),
     "searchers.variants": ("VariantSearcher",),
     "searchers.wrapping": ("ConcurrencyLimiter", "Repeater"),
     "stoppers.protocol": ("Stopper",),

@@ -309,7 +309,8 @@ class _Namer:
             folder = self._free(_named(plan.trial_dirname_creator, "trial_dirname_creator", info))
             resources = None if isinstance(plan.resources, Resources) else plan.resources(config)
         folder = folder or naming.folder(number, name)
-        return e.Suggested(number, trial_id, name, folder, recorded, resources, made.memo, made.repeats, made.confirms)
+        origin = made.memo, made.repeats, made.confirms, made.why
+        return e.Suggested(number, trial_id, name, folder, recorded, resources, *origin)
 
     def _free(self, folder: str) -> str:
         """Return the name of a folder if it can be one and no other trial has it."""

@@ -83,6 +83,7 @@ class Suggested(TrialEvent, frozen=True):
 
     `memo` is what the searcher is reminded of with it, in a replay too. `repeats` is the first trial of the same
     configuration, `confirms` the trial that is run again by this one; see `tunesmith.searchers.protocol.Suggestion`.
+    `why` tells the user how the searcher came to it.
     """
 
     trial_id: str
@@ -93,6 +94,7 @@ class Suggested(TrialEvent, frozen=True):
     memo: Any = None
     repeats: int | None = None
     confirms: int | None = None
+    why: str = ""
 
 
 class Exhausted(Event, frozen=True):

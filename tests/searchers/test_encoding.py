@@ -151,11 +151,11 @@ def test_an_option_may_be_a_domain_itself() -> None:
     assert list(row) == [1.0, 0.25]
 
 
-def test_a_million_choices_are_found_by_value() -> None:
-    table = encoding(x=tune.choice([f"word{i}" for i in range(1_000_000)]), y=tune.randint(0, 1_000_000))
-    row = table.encode({"x": "word999999", "y": 999_999})
+def test_very_many_choices_are_found_by_value() -> None:
+    table = encoding(x=tune.choice([f"word{i}" for i in range(200_000)]), y=tune.randint(0, 1_000_000))
+    row = table.encode({"x": "word199999", "y": 999_999})
     assert row is not None
-    assert table.decode(row) == {"x": "word999999", "y": 999_999}
+    assert table.decode(row) == {"x": "word199999", "y": 999_999}
 
 
 @pytest.mark.parametrize(

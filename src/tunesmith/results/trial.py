@@ -104,6 +104,11 @@ class Trial:
         return self._record.repeats
 
     @property
+    def why(self) -> str:
+        """How the searcher came to this configuration; empty for one that was drawn at random or is a grid's."""
+        return next((event.why for event in self._reader._events(self.number) if isinstance(event, e.Suggested)), "")
+
+    @property
     def decisions(self) -> list[Decided]:
         """What was decided about the trial, in order, and why."""
         return [Decided.of(event) for event in self._reader._events(self.number) if isinstance(event, DECISIONS)]

@@ -10,6 +10,7 @@ from typing import Any
 from tunesmith.domains import Float, Integer
 from tunesmith.errors import ArgumentError, SpaceError
 from tunesmith.events import Changed, Cloned, Event, Reported, Suggested
+from tunesmith.linear_algebra import one_thread
 from tunesmith.objective import Mode
 from tunesmith.paths import join
 from tunesmith.schedulers.explore import Explored, Keys
@@ -85,7 +86,7 @@ class PB2(PopulationBasedTraining):
         )
         from tunesmith.schedulers import pb2_model  # NumPy and SciPy: only who needs them waits
 
-        self._model = pb2_model
+        self._model, self._one_thread = pb2_model, one_thread()
         self._domains: dict[Keys, Float | Integer] = self._explorer.mutations
         self._values: dict[int, dict[str, Any]] = {}  # of each trial, as recorded
         self._bases: dict[int, tuple[float, float]] = {}  # time and score from which a trial's next gain is counted
@@ -142,7 +143,8 @@ class PB2(PopulationBasedTraining):
                 for other, (since, _) in self._bases.items()
                 if other != number and (point := self._point(other)) is not None
             ]
-            point = self._model.suggest(self._rows, donor.last / interval, others, rng)
+            with self._one_thread():
+                point = self._model.suggest(self._rows, donor.last / interval, others, rng)
             shares = map(float, point)
             values = {keys: domain.at(next(shares)) for keys, domain in self._domains.items()}
         return self._explorer.put(view.config(donor.trial.number), values)

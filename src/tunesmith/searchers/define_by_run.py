@@ -110,7 +110,7 @@ class DefineByRunSearch:
 
     def __init__(
         self,
-        search: str | Callable[[], ModelSearcher],
+        search: str | Callable[[], ModelSearcher] = "auto",
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         self._make = search
@@ -164,7 +164,7 @@ class DefineByRunSearch:
         if not suggested:
             return None
         memo = {"version": self._version, "inner": suggested[0].memo}
-        return Suggestion({**suggested[0].values, **seed}, memo)
+        return Suggestion({**suggested[0].values, **seed}, memo, why=suggested[0].why)
 
     def _searcher(self) -> ModelSearcher:
         """Return the searcher of the space as it is known, with all that has been found before."""

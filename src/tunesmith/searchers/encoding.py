@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from itertools import pairwise
-from math import ceil, floor, isfinite, log, prod
+from math import ceil, exp, floor, isfinite, log, prod
 from statistics import NormalDist
 from typing import Any
 
@@ -30,8 +31,11 @@ class Column:
     """
 
     is_category = False
-    levels = 0
+    levels: int = 0
     neutral = 0.5
+    numbers: tuple[
+        str, ...
+    ] = ()  # the attributes that `snap` computes with: those of columns that are alike may be arrays
 
     def __init__(self, path: str, parent: int | None, code: int) -> None:
         self.path, self.parent, self.code = path, parent, code
@@ -40,6 +44,10 @@ class Column:
     def is_coarse(self) -> bool:
         """Whether a model should know that there are steps, or no order."""
         return self.is_category or 0 < self.levels <= FINE
+
+    def kind(self) -> tuple[Hashable, ...]:
+        """Return what is equal for columns that are snapped by the same formula."""
+        return (type(self).__name__,)
 
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return where the variable's value lies; None if it has none in `values`, or one outside."""
@@ -73,6 +81,8 @@ class Line(Column):
     number `v` has the share from ``log(v - q/2)`` to ``log(v + q/2)`` and lies at ``log(v)``.
     """
 
+    numbers = ("_low", "_span", "_first", "_last", "_step")
+
     def __init__(self, path: str, parent: int | None, code: int, domain: Float | Integer) -> None:
         super().__init__(path, parent, code)
         self._domain = domain
@@ -90,6 +100,10 @@ class Line(Column):
         else:
             self._low, self._span = low - half, high - low + 2 * half
 
+    def kind(self) -> tuple[Hashable, ...]:
+        """Return what is equal for columns that are snapped by the same formula."""
+        return (type(self).__name__, self._step is None, self._log)
+
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return the share of the value; None if it is missing or outside."""
         value: Any = values.get(self.path)
@@ -100,7 +114,12 @@ class Line(Column):
 
     def put(self, place: float, values: dict[str, Any]) -> None:
         """Write the value at this share."""
-        number = self._numbers(np.array([place]))[0]
+        number = self._low + min(max(place, 0.0), 1.0) * self._span  # as `_numbers` does it, but much faster for one
+        if self._log:
+            number = exp(number)
+        if self._step is not None:
+            number = round(number / self._step) * self._step
+        number = min(max(number, self._first), self._last)
         values[self.path] = self._domain.nearest(float(f"{number:.14g}"))  # without the noise of the way to and fro
 
     def snap(self, places: Array) -> Array:
@@ -139,6 +158,10 @@ class Bell(Column):
         super().__init__(path, parent, code)
         self._domain, self._curve = domain, NormalDist(domain.mean, domain.sd)
 
+    def kind(self) -> tuple[Hashable, ...]:
+        """Return what is equal for columns that are snapped by the same formula."""
+        return (type(self).__name__, None if self._domain.q is None else self.path)
+
     def place(self, values: Mapping[str, Any]) -> float | None:
         """Return the share that lies below the value; None if it is missing or no number."""
         value: Any = values.get(self.path)
@@ -160,6 +183,8 @@ class Bell(Column):
 
 class Ladder(Column):
     """A choice between at least three numbers in ascending or descending order, evenly spaced."""
+
+    numbers = ("levels",)
 
     def __init__(self, path: str, parent: int | None, code: int, options: Sequence[Any]) -> None:
         super().__init__(path, parent, code)
@@ -199,6 +224,7 @@ class Category(Column):
     """A choice between options that have no order; some of them may hold variables."""
 
     is_category = True
+    numbers = ("levels",)
 
     def __init__(self, path: str, parent: int | None, code: int, options: Sequence[Any], by_index: set[int]) -> None:
         super().__init__(path, parent, code)
@@ -212,6 +238,7 @@ class Category(Column):
                 distinct.append(index)
             self._codes.append(known[name])
         self._known, self._distinct, self._options, self._by_index = known, distinct, options, by_index
+        self._drawn: Array = np.array(self._codes, dtype=float)
         self.levels = len(distinct)
         self.neutral = float(self.levels)
 
@@ -246,7 +273,7 @@ class Category(Column):
     def draw(self, shares: Array) -> Array:
         """Return the options' codes; those that stand several times in the list are as much more likely."""
         indices = np.clip(np.floor(shares * len(self._codes)), 0, len(self._codes) - 1).astype(int)
-        codes: Array = np.asarray(self._codes, dtype=float)[indices]
+        codes: Array = self._drawn[indices]
         return codes
 
 
@@ -276,6 +303,7 @@ class Encoding:
         self.columns: tuple[Column, ...] = tuple(_columns(space))
         self.neutral: Array = np.array([column.neutral for column in self.columns], dtype=float)
         self.size: int | None = _size(self.columns)
+        self._alike = _alike(self.columns)
 
     @property
     def dimensions(self) -> int:
@@ -307,20 +335,20 @@ class Encoding:
     def decode(self, row: Array) -> dict[str, Any]:
         """Return the values, by path, of the variables that are active in a row."""
         values: dict[str, Any] = {}
-        for j, column in enumerate(self.columns):
-            if column.parent is None or row[column.parent] == column.code:
-                column.put(row[j], values)
+        places = row.tolist()
+        for place, column in zip(places, self.columns, strict=True):
+            if column.parent is None or places[column.parent] == column.code:
+                column.put(place, values)
         return values
 
     def canonical(self, rows: Array) -> Array:
         """Return rows, shape (n, dimensions), with each number at a place that has a value, or neutral."""
         found = np.array(rows, dtype=float)
+        for where, column in self._alike:
+            found[:, where] = column.snap(found[:, where])
         for j, column in enumerate(self.columns):
-            if column.parent is None:
-                found[:, j] = column.snap(found[:, j])
-            else:
-                active = found[:, column.parent] == column.code
-                found[:, j] = np.where(active, column.snap(found[:, j]), column.neutral)
+            if column.parent is not None:
+                found[:, j] = np.where(found[:, column.parent] == column.code, found[:, j], column.neutral)
         return found
 
     def active(self, rows: Array) -> Array:
@@ -368,6 +396,21 @@ def _columns(space: Space) -> list[Column]:
                 where[variable.path, index] = above if here is None else (len(found), here)
         if column is not None and column.levels != 1:
             found.append(column)
+    return found
+
+
+def _alike(columns: Sequence[Column]) -> list[tuple[slice | list[int], Column]]:
+    """Return where columns that are snapped by the same formula are, and one column that snaps all of them at once."""
+    kinds: dict[Hashable, list[int]] = {}
+    for j, column in enumerate(columns):
+        kinds.setdefault(column.kind(), []).append(j)
+    found: list[tuple[slice | list[int], Column]] = []
+    for where in kinds.values():
+        joined = copy(columns[where[0]])
+        for name in joined.numbers:
+            values = [getattr(columns[j], name) for j in where]
+            setattr(joined, name, None if values[0] is None else np.array(values, dtype=float))
+        found.append((slice(None) if len(where) == len(columns) else where, joined))
     return found
 
 

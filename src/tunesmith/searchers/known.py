@@ -146,6 +146,11 @@ class Known:
             self._results.array[self._places[number]] = result
             self.version += 1
 
+    def withdraw(self, number: int) -> None:
+        """Forget a trial that is under way: nothing will be heard of it."""
+        if self._under_way.pop(number, None) is not None:
+            self._pending = None
+
     def observe(self, number: int, row: Array, result: Array) -> None:
         """Take an observation: scores, violations, steps and seconds, in one array."""
         self._places[number] = len(self.numbers)

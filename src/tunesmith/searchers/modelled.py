@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import msgspec
 
 from tunesmith.errors import ArgumentError, SearchError
+from tunesmith.linear_algebra import one_thread
 from tunesmith.objective import Objective, parse_objective
 from tunesmith.points import check_point
 from tunesmith.searchers.arrays import Array, Generator, generator, np
 from tunesmith.searchers.design import latin_hypercube
 from tunesmith.searchers.encoding import Encoding
-from tunesmith.searchers.engine import Engine
+from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Past, Suggestion
-from tunesmith.searchers.threads import one_thread
+from tunesmith.searchers.rungs import Rungs
 from tunesmith.space import Space
 from tunesmith.streams import stream
 
@@ -30,6 +31,12 @@ class Asked(msgspec.Struct, frozen=True):
 
     number: int
     config: dict[str, Any]
+
+
+class _Chosen(NamedTuple):
+    row: Array
+    memo: Any
+    why: str
 
 
 class ModelSearcher:
@@ -49,6 +56,7 @@ class ModelSearcher:
             leave open is drawn.
         evaluated_rewards: the metric's values at the first of these points, which are then known and not tried.
         n_initial_points: how many trials cover the space evenly; None lets the engine say.
+        rungs: where the trials' values are to be kept while they are under way, if the engine goes by them.
         seed: for bare use.
 
     Raises:
@@ -68,6 +76,7 @@ class ModelSearcher:
         points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
         evaluated_rewards: Sequence[float] | None = None,
         n_initial_points: int | None = None,
+        rungs: Rungs | None = None,
         seed: int = 0,
     ) -> None:
         if n_initial_points is not None and (not isinstance(n_initial_points, int) or n_initial_points < 0):
@@ -76,6 +85,7 @@ class ModelSearcher:
         self._points = list(points_to_evaluate or ())
         self._rewards = list(evaluated_rewards or ())
         self._n_initial = n_initial_points
+        self._rungs = rungs
         if len(self._rewards) > len(self._points):
             raise ArgumentError(
                 f"evaluated_rewards has {len(self._rewards)} values for {len(self._points)} points_to_evaluate."
@@ -108,6 +118,8 @@ class ModelSearcher:
         self._engine.check(self._encoding, objective)
         self._learnt = 0  # observations that are not of this experiment
         self._known = Known(self._encoding, objective, None if num_samples < 0 else num_samples, seed)
+        if self._rungs is not None:
+            self._rungs.setup(self._encoding, objective, self._known.num_samples, seed)
         self._seen: set[bytes] = set()
         self._one_thread = one_thread()
         if self._rewards and objective.others:
@@ -169,37 +181,42 @@ class ModelSearcher:
         return Asked(number, self._space.build(found[0].values))
 
     def _suggest(self, number: int) -> Suggestion | None:
-        memo, given = None, self._first[number] if number < len(self._first) else None
-        if given is None:
+        if number < len(self._first):
+            given, memo, why = (
+                self._first[number],
+                None,
+                "points: named by the user, or the best of an older experiment",
+            )
+        else:
             chosen = self._choose(number)
             if chosen is None:
                 return None
-            row, memo = chosen
-            given = self._encoding.decode(row)
+            given, memo, why = self._encoding.decode(chosen.row), chosen.memo, chosen.why
         values = self._space.sample(self._seed, number, given=given)
         self.remind(number, values, memo)
-        return Suggestion(values, memo)
+        return Suggestion(values, memo, why=why)
 
-    def _choose(self, number: int) -> tuple[Array, Any] | None:
+    def _choose(self, number: int) -> _Chosen | None:
         if self._encoding.size is not None and len(self._seen) >= self._encoding.size:
             return None
-        known, engine = self._known, self._engine
+        known, engine, rng = self._known, self._engine, self._rng("suggest", number)
         initial = engine.initial(known) if self._n_initial is None else self._n_initial
         initial = max(0, initial - self._learnt)
-        rng, memo = self._rng("suggest", number), None
-        memos: Sequence[Any] = ()
-        rows = np.empty((0, self._encoding.dimensions))
+        proposal = Proposal(np.empty((0, self._encoding.dimensions)))
         if number < len(self._first) + initial:
             rows = self._cover(number - len(self._first), initial)
-        elif known.count > 1 or not initial:
+            proposal = Proposal(rows, why=f"design: one of {initial} trials that cover the space")
+        elif known.count > 1 or self._rungs is not None or not initial:
             proposal = engine.propose(known, number, rng)
-            rows, memo, memos = self._encoding.canonical(proposal.rows), proposal.memo, proposal.memos
+        rows = self._encoding.canonical(proposal.rows)
         index = self._new(rows)
         if index is not None:
-            return rows[index], memos[index] if memos else memo
+            memo = proposal.memos[index] if proposal.memos else proposal.memo
+            return _Chosen(rows[index], memo, proposal.why or engine.name)
         rows = self._encoding.draw(rng.random((_TRIES, self._encoding.dimensions)))
         index = self._new(rows)
-        return self._left(rng) if index is None else rows[index], memo
+        row = self._left(rng) if index is None else rows[index]
+        return _Chosen(row, proposal.memo, f"random: {engine.name} had nothing new to propose")
 
     def _cover(self, index: int, count: int) -> Array:
         design = latin_hypercube(count, self._encoding.dimensions, self._rng("initial"))
@@ -233,6 +250,8 @@ class ModelSearcher:
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._known.begin(trial, row, memo)
+        if self._rungs is not None:
+            self._rungs.begin(trial, row)
 
     def correct(self, trial: int, values: Mapping[str, Any]) -> None:
         """Learn that a trial under way is made of other values than were suggested, or of a part of them."""
@@ -240,8 +259,14 @@ class ModelSearcher:
         assert row is not None
         self._seen.add(self._encoding.key(row))
         self._known.correct(trial, row)
+        if self._rungs is not None:
+            self._rungs.correct(trial, row)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
         if final:
             self._known.end(trial, metrics, failed=failed)
+            if self._rungs is not None:
+                self._rungs.end(trial, metrics, failed=failed)
+        elif self._rungs is not None and metrics is not None:
+            self._rungs.report(trial, metrics)

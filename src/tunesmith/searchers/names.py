@@ -10,21 +10,30 @@ from tunesmith.searchers.protocol import Searcher
 
 # The module of each; imported on use, since most of them compute with packages that are extras.
 MODULES = {
+    "AutoSearch": "auto",
+    "BOHBSearch": "bohb",
     "CMAESSearch": "cmaes",
-    "DefineByRunSearch": "define_by_run",
     "ConcurrencyLimiter": "wrapping",
+    "DefineByRunSearch": "define_by_run",
     "GPSearch": "gp",
+    "HyperTuneSearch": "hyper_tune",
     "NSGA2Search": "nsga2",
+    "PriorBandSearch": "priorband",
     "Repeater": "wrapping",
     "SobolSearch": "sobol",
+    "TPESearch": "tpe",
     "VariantSearcher": "variants",
 }
 _BY_NAME = {
     "random": "VariantSearcher",
     "grid": "VariantSearcher",
     "sobol": "SobolSearch",
+    "auto": "AutoSearch",
     "gp": "GPSearch",
+    "tpe": "TPESearch",
     "cmaes": "CMAESSearch",
+    "bohb": "BOHBSearch",
+    "hyper-tune": "HyperTuneSearch",
     "nsga2": "NSGA2Search",
 }
 NAMES = tuple(_BY_NAME)

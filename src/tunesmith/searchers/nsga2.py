@@ -97,8 +97,8 @@ class NSGA2Engine:
 
     name = "nsga2"
 
-    def __init__(self, size: int | None, variation: Variation) -> None:
-        self._size, self._variation = size, variation
+    def __init__(self, size: int | None = None, variation: Variation | None = None) -> None:
+        self._size, self._variation = size, variation or Variation()
         self._bounds: list[float] = []
         self._population: list[tuple[int, Merit]] = []
         self._folded = self._version = 0
@@ -157,7 +157,13 @@ def _tournament(places: Sequence[tuple[int, float]], rng: Generator) -> int:
 class Variation:
     """How a child comes of its parents. The arguments are those of `NSGA2Search`."""
 
-    def __init__(self, crossing: float, crossing_eta: float, mutation: float | None, mutation_eta: float) -> None:
+    def __init__(
+        self,
+        crossing: float = 0.9,
+        crossing_eta: float = 15.0,
+        mutation: float | None = None,
+        mutation_eta: float = 20.0,
+    ) -> None:
         self._crossing, self._crossing_eta = crossing, crossing_eta
         self._mutation, self._mutation_eta = mutation, mutation_eta
 

@@ -34,13 +34,14 @@ class Suggestion(msgspec.Struct, frozen=True):
 
     `repeats` is the number of the first trial of the same configuration, if this one is there for the spread of its
     results. `confirms` is the number of the trial that this one runs again when the search is over: no scheduler judges
-    it, and it is trained for as long as that one was.
+    it, and it is trained for as long as that one was. `why` tells the user how the searcher came to it.
     """
 
     values: Mapping[str, Any]
     memo: Any = None
     repeats: int | None = None
     confirms: int | None = None
+    why: str = ""
 
 
 # Why a searcher has nothing more to suggest that does not say it.

@@ -165,7 +165,11 @@ class Repeater(Wrapper):
             index, group = len(self._groups) - 1, self._groups[-1]
             own = None if group.trials else group.suggestion.memo
             repeats = group.trials[0] if group.trials else None
-            found.append(Suggestion(group.suggestion.values, {"configuration": index, "memo": own}, repeats))
+            found.append(
+                Suggestion(
+                    group.suggestion.values, {"configuration": index, "memo": own}, repeats, why=group.suggestion.why
+                )
+            )
             self._join(trial, index)
         return found
 

@@ -1,4 +1,4 @@
-"""Keeps the linear algebra of a suggestion to one thread, since the trials have the other CPUs."""
+"""Keeps the linear algebra of a policy to one thread, since the trials have the other CPUs."""
 
 from __future__ import annotations
 

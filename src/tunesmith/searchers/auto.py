@@ -1,0 +1,138 @@
+"""The searcher that chooses among the others by what is to be searched, and by what a trial costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, isnan
+from typing import Any
+
+import msgspec
+
+from tunesmith.objective import Objective
+from tunesmith.searchers.arrays import Generator, np
+from tunesmith.searchers.encoding import Encoding
+from tunesmith.searchers.engine import Engine, Proposal
+from tunesmith.searchers.known import Known
+from tunesmith.searchers.modelled import ModelSearcher
+
+_SHARE = 0.05  # of a trial's time that a suggestion may take
+_FREE_S = 0.005  # what a suggestion may take whatever a trial takes: to start one takes as long
+_LOOKED_AT = 16  # so many first trials say how long one takes: what was chosen is not to change with each of them
+_HEDGED = 100  # from so many trials on, the runner-up has a part of them
+_HEDGE = 0.1
+_MODEL = 500  # up to so many trials a Gaussian process knows all of them
+_MANY_MODEL = 300  # the same with several objectives
+_POPULATION = 5000  # from so many on a population does as well, with several objectives
+
+
+class AutoSearch(ModelSearcher):
+    """Search by what suits the problem; needs SciPy: ``pip install "tunesmith[search]"``.
+
+    A Gaussian process up to 500 trials, or 300 with several objectives; beyond that, it and TPE take turns. TPE alone
+    where trials are so short that a suggestion of the process would take more than 5 % of a trial's time. From 100
+    trials on every tenth suggestion is the runner-up's, since none is the best for all problems. From 5,000 trials on,
+    with several objectives, NSGA-II. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name
+    it: ``search_alg="gp"``.
+
+    Args:
+        space: for bare use, without a run.
+        metric: for bare use.
+        mode: for bare use.
+        points_to_evaluate: values for the first trials; see `ModelSearcher`.
+        evaluated_rewards: the metric's values at the first of them.
+        n_initial_points: how many trials cover the space before a model is asked; None for a usual number.
+        seed: for bare use.
+
+    Raises:
+        MissingPackageError: NumPy or SciPy is not installed.
+
+    Example:
+        >>> tune.run(train, space, metric="loss", mode="min", search_alg="auto")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        *,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+        evaluated_rewards: Sequence[float] | None = None,
+        n_initial_points: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            AutoEngine(), space, metric, mode, points_to_evaluate=points_to_evaluate,
+            evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
+        )  # fmt: skip
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The engine that is to propose, the one that does so now and then, and the reason."""
+
+    engine: str
+    runner_up: str
+    why: str
+
+
+def choose(known: Known) -> Choice:
+    """Return which engine suits what is known; the same for the same facts."""
+    count, objectives = known.count, known.scores.shape[1]
+    if objectives > 1 and count >= _POPULATION:
+        return Choice("nsga2", "tpe", f"{objectives} objectives and more than {_POPULATION} trials")
+    seconds, allowed = _allowed(known)
+    if gp_seconds(count, known.encoding.dimensions) > allowed:
+        return Choice("tpe", "tpe", f"trials take {seconds:.2g} s, and a Gaussian process more than its part of that")
+    limit = _MODEL if objectives == 1 else _MANY_MODEL
+    if count < limit:
+        return Choice("gp", "tpe", f"fewer than {limit} trials")
+    if objectives == 1 and known.started % 2:
+        return Choice("gp", "tpe", f"takes turns with TPE from {limit} trials on")
+    return Choice("tpe", "gp", f"takes turns with the Gaussian process from {limit} trials on")
+
+
+def gp_seconds(count: int, dimensions: int) -> float:
+    """Return about how long a suggestion of a Gaussian process takes after `count` trials (benchmarks/search.md)."""
+    trials = min(count, _MODEL)
+    return 0.02 + 4e-7 * trials**2 + 1e-4 * dimensions
+
+
+def _allowed(known: Known) -> tuple[float, float]:
+    """Return how long a trial takes, in seconds, and how long a suggestion may take; NaN and inf if nobody knows."""
+    taken = known.seconds[:_LOOKED_AT]
+    seconds = float(np.nanmedian(taken)) if not np.isnan(taken).all() else np.nan
+    if isnan(seconds):
+        return seconds, inf
+    return seconds, max(_FREE_S, min(_SHARE * seconds, seconds / (1 + len(known.pending))))
+
+
+class AutoEngine:
+    """Passes each question on to the engine that suits it."""
+
+    name = "auto"
+
+    def __init__(self) -> None:
+        self._engines: dict[str, Engine] = {}
+
+    def check(self, encoding: Encoding, objective: Objective) -> None:
+        """Accept any space and any objective."""
+        from tunesmith.searchers.gp import GPEngine
+        from tunesmith.searchers.nsga2 import NSGA2Engine
+        from tunesmith.searchers.tpe import TPEEngine
+
+        self._engines = {"gp": GPEngine(), "tpe": TPEEngine(), "nsga2": NSGA2Engine()}
+        for engine in self._engines.values():
+            engine.check(encoding, objective)
+
+    def initial(self, known: Known) -> int:
+        """Return how many trials are to cover the space."""
+        return self._engines["gp"].initial(known)
+
+    def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
+        """Propose what the engine does that suits what is known, or now and then the runner-up."""
+        choice = choose(known)
+        hedged = known.count >= _HEDGED and rng.random() < _HEDGE
+        name = choice.runner_up if hedged else choice.engine
+        why = f"{name}: the runner-up, since none is always the best" if hedged else f"{name}: {choice.why}"
+        proposal = self._engines[name].propose(known, number, rng)  # of these only the process has memos
+        return msgspec.structs.replace(proposal, why=why)
