@@ -30,7 +30,7 @@ def log_improvement(z: Array) -> Array:
     Source: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian Optimization, 2023.
 
     >>> log_improvement(np.array([0.0, -40.0])).round(3).tolist()
-    [-0.919, -808.298]
+    [-0.919, -808.299]
     """
     found = np.empty(z.shape)
     near, far = z > -1.0, z < -1000.0
