@@ -19,6 +19,7 @@ from searching.loops import FIRST, horizon
 from searching.peers import PEERS, RANDOM
 
 DEFAULT, HALVED = "Optuna TPE", ("mixed", "conditional")  # whose regret is to be halved, and where
+FEWEST = 3  # tasks, from which a verdict is given
 NOWHERE = 0.05  # by so much nothing may be worse than random search
 
 
@@ -101,7 +102,7 @@ class Duel(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        return judged(self.anytime)
+        return judged(self.anytime) if len(self.seeds) >= FEWEST else "too few tasks"
 
     def line(self) -> list[str]:
         cells = [self.family, str(self.workers), self.ours, self.peer, shown(self.anytime, "+.3f")]
