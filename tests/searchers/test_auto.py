@@ -26,10 +26,11 @@ def known(trials: int, seconds: float = 10.0, pending: int = 0, objective: Objec
     return found
 
 
-def test_a_few_trials_are_a_gaussian_process_s_and_many_are_taken_in_turns() -> None:
+def test_a_few_trials_are_a_gaussian_process_s_and_many_are_those_of_densities() -> None:
     assert choose(known(20)).engine == "gp"
     assert choose(known(499)).engine == "gp"
-    assert {choose(known(500)).engine, choose(known(501)).engine} == {"gp", "tpe"}
+    assert choose(known(500)).engine == "tpe"
+    assert choose(known(500)).runner_up == "gp"
 
 
 def test_short_trials_are_not_held_up_by_a_long_suggestion() -> None:
@@ -51,12 +52,12 @@ def test_with_several_objectives_a_population_takes_over_in_the_end() -> None:
     assert choose(known(5000, objective=both)).engine == "nsga2"
 
 
-def test_from_a_hundred_trials_on_the_runner_up_has_a_tenth() -> None:
+def test_the_runner_up_has_a_third() -> None:
     engine = AutoEngine()
-    facts = known(120, seconds=0.01)
+    facts = known(12)
     engine.check(facts.encoding, LOSS)
     names = [engine.propose(facts, number, np.random.default_rng(number)).why for number in range(60)]
-    assert 1 <= sum("runner-up" in why for why in names) <= 15
+    assert 10 <= sum("runner-up" in why for why in names) <= 30
 
 
 def train(config: dict[str, Any]) -> dict[str, float]:

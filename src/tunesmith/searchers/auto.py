@@ -18,8 +18,9 @@ from tunesmith.searchers.modelled import ModelSearcher
 _SHARE = 0.05  # of a trial's time that a suggestion may take
 _FREE_S = 0.005  # what a suggestion may take whatever a trial takes: to start one takes as long
 _LOOKED_AT = 16  # so many first trials say how long one takes: what was chosen is not to change with each of them
-_HEDGED = 100  # from so many trials on, the runner-up has a part of them
-_HEDGE = 0.1
+_HEDGE = (
+    1 / 3
+)  # of the trials are the runner-up's: better than a tenth or a half in most classes of benchmarks/search.md
 _MODEL = 500  # up to so many trials a Gaussian process knows all of them
 _MANY_MODEL = 300  # the same with several objectives
 _POPULATION = 5000  # from so many on a population does as well, with several objectives
@@ -28,11 +29,10 @@ _POPULATION = 5000  # from so many on a population does as well, with several ob
 class AutoSearch(ModelSearcher):
     """Search by what suits the problem; needs SciPy: ``pip install "tunesmith[search]"``.
 
-    A Gaussian process up to 500 trials, or 300 with several objectives; beyond that, it and TPE take turns. TPE alone
-    where trials are so short that a suggestion of the process would take more than 5 % of a trial's time. From 100
-    trials on every tenth suggestion is the runner-up's, since none is the best for all problems. From 5,000 trials on,
-    with several objectives, NSGA-II. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name
-    it: ``search_alg="gp"``.
+    A Gaussian process up to 500 trials, or 300 with several objectives, and TPE beyond. Each third suggestion or so is
+    the other one's, since none is the best for all problems. TPE alone where trials are so short that a suggestion of
+    the process would take more than 5 % of a trial's time. From 5,000 trials on, with several objectives, NSGA-II and
+    TPE. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name it: ``search_alg="gp"``.
 
     Args:
         space: for bare use, without a run.
@@ -88,9 +88,7 @@ def choose(known: Known) -> Choice:
     limit = _MODEL if objectives == 1 else _MANY_MODEL
     if count < limit:
         return Choice("gp", "tpe", f"fewer than {limit} trials")
-    if objectives == 1 and known.started % 2:
-        return Choice("gp", "tpe", f"takes turns with TPE from {limit} trials on")
-    return Choice("tpe", "gp", f"takes turns with the Gaussian process from {limit} trials on")
+    return Choice("tpe", "gp", f"{limit} trials and more")
 
 
 def gp_seconds(count: int, dimensions: int) -> float:
@@ -133,7 +131,7 @@ class AutoEngine:
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
         """Propose what the engine does that suits what is known, or now and then the runner-up."""
         choice = choose(known)
-        hedged = known.count >= _HEDGED and rng.random() < _HEDGE
+        hedged = rng.random() < _HEDGE
         name = choice.runner_up if hedged else choice.engine
         why = f"{name}: the runner-up, since none is always the best" if hedged else f"{name}: {choice.why}"
         proposal = self._engines[name].propose(known, number, rng)  # of these only the process has memos
