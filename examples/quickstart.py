@@ -60,6 +60,7 @@ if __name__ == "__main__":
         metric="accuracy",
         mode="max",
         num_samples=50,
+        search_alg="auto",
         seed=0,
     )
     print(f"The winning configuration: {results.best_config}")
