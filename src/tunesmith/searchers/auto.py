@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from math import inf, isnan
-from typing import Any
 
 import msgspec
 
@@ -13,7 +11,7 @@ from tunesmith.searchers.arrays import Generator, np
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Engine, Proposal
 from tunesmith.searchers.known import Known
-from tunesmith.searchers.modelled import ModelSearcher
+from tunesmith.searchers.modelled import PlainSearcher
 
 _SHARE = 0.05  # of a trial's time that a suggestion may take
 _FREE_S = 0.005  # what a suggestion may take whatever a trial takes: to start one takes as long
@@ -26,7 +24,7 @@ _MANY_MODEL = 300  # the same with several objectives
 _POPULATION = 5000  # from so many on a population does as well, with several objectives
 
 
-class AutoSearch(ModelSearcher):
+class AutoSearch(PlainSearcher):
     """Search by what suits the problem; needs SciPy: ``pip install "tunesmith[search]"``.
 
     A Gaussian process up to 500 trials, or 300 with several objectives, and TPE beyond. Each third suggestion or so is
@@ -51,22 +49,8 @@ class AutoSearch(ModelSearcher):
         >>> tune.run(train, space, metric="loss", mode="min", search_alg="auto")  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        space: Mapping[str, Any] | None = None,
-        metric: str | Sequence[str] | None = None,
-        mode: str | Sequence[str] | None = None,
-        *,
-        constraints: Mapping[str, str] | None = None,
-        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
-        evaluated_rewards: Sequence[float] | None = None,
-        n_initial_points: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            AutoEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
-            evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
-        )  # fmt: skip
+    def _make_engine(self) -> AutoEngine:
+        return AutoEngine()
 
 
 class Choice(msgspec.Struct, frozen=True):

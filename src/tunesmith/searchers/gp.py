@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from math import exp
-from typing import Any
 
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, np
@@ -20,7 +18,7 @@ from tunesmith.searchers.gp_region import Box, Everywhere, Region, length
 from tunesmith.searchers.gp_search import Search
 from tunesmith.searchers.gp_subset import MOST
 from tunesmith.searchers.known import Known
-from tunesmith.searchers.modelled import ModelSearcher
+from tunesmith.searchers.modelled import PlainSearcher
 
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
@@ -29,7 +27,7 @@ _SAME = 1e-3  # of the range
 _INITIAL = 5
 
 
-class GPSearch(ModelSearcher):
+class GPSearch(PlainSearcher):
     """Search with a Gaussian process; needs SciPy: ``pip install "tunesmith[search]"``.
 
     The best choice for up to about 500 trials, in spaces of numbers, options and options within options, with noise,
@@ -61,22 +59,8 @@ class GPSearch(ModelSearcher):
     True
     """
 
-    def __init__(
-        self,
-        space: Mapping[str, Any] | None = None,
-        metric: str | Sequence[str] | None = None,
-        mode: str | Sequence[str] | None = None,
-        *,
-        constraints: Mapping[str, str] | None = None,
-        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
-        evaluated_rewards: Sequence[float] | None = None,
-        n_initial_points: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            GPEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
-            evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
-        )  # fmt: skip
+    def _make_engine(self) -> GPEngine:
+        return GPEngine()
 
 
 class GPEngine:

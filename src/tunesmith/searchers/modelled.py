@@ -270,3 +270,27 @@ class ModelSearcher:
                 self._rungs.end(trial, metrics, failed=failed)
         elif self._rungs is not None and metrics is not None:
             self._rungs.report(trial, metrics)
+
+
+class PlainSearcher(ModelSearcher):
+    """A searcher that has nothing to set but what all of them have; the arguments are those of `ModelSearcher`."""
+
+    def __init__(
+        self,
+        space: Mapping[str, Any] | None = None,
+        metric: str | Sequence[str] | None = None,
+        mode: str | Sequence[str] | None = None,
+        *,
+        constraints: Mapping[str, str] | None = None,
+        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+        evaluated_rewards: Sequence[float] | None = None,
+        n_initial_points: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            self._make_engine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
+            evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
+        )  # fmt: skip
+
+    def _make_engine(self) -> Engine:
+        raise NotImplementedError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, np
@@ -12,7 +11,7 @@ from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal, usual_initial
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.mixture import Layout, Mixture
-from tunesmith.searchers.modelled import ModelSearcher
+from tunesmith.searchers.modelled import PlainSearcher
 from tunesmith.searchers.split import split
 
 
@@ -47,7 +46,7 @@ _LIARS = 0.3  # of the mass of that density, at most, is of trials under way
 _SLIM = 128  # trials are enough for the density of a single variable
 
 
-class TPESearch(ModelSearcher):
+class TPESearch(PlainSearcher):
     """Search by two densities, of the good trials and of the others; needs SciPy: ``pip install "tunesmith[search]"``.
 
     For any space and any number of trials: a suggestion takes one to a few milliseconds, whatever there is to be known.
@@ -88,22 +87,8 @@ class TPESearch(ModelSearcher):
     True
     """
 
-    def __init__(
-        self,
-        space: Mapping[str, Any] | None = None,
-        metric: str | Sequence[str] | None = None,
-        mode: str | Sequence[str] | None = None,
-        *,
-        constraints: Mapping[str, str] | None = None,
-        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
-        evaluated_rewards: Sequence[float] | None = None,
-        n_initial_points: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            TPEEngine(), space, metric, mode, constraints=constraints, points_to_evaluate=points_to_evaluate,
-            evaluated_rewards=evaluated_rewards, n_initial_points=n_initial_points, seed=seed,
-        )  # fmt: skip
+    def _make_engine(self) -> TPEEngine:
+        return TPEEngine()
 
 
 class TPEEngine:
