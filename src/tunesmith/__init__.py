@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tunesmith.executors.curves import CurveTable as CurveTable
     from tunesmith.executors.inline import InlineExecutor as InlineExecutor
     from tunesmith.executors.local import LocalExecutor as LocalExecutor
+    from tunesmith.executors.ray_executor import RayExecutor as RayExecutor
     from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
     from tunesmith.replaying import Replayed as Replayed
     from tunesmith.replaying import replay as replay
@@ -120,6 +121,7 @@ _HOMES = {
     "executors.curves": ("CurveTable",),
     "executors.inline": ("InlineExecutor",),
     "executors.local": ("LocalExecutor",),
+    "executors.ray_executor": ("RayExecutor",),
     "executors.simulated": ("SimulatedExecutor",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
