@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -18,6 +19,7 @@ from tunesmith.worker.loading import unpack_job
 from tunesmith.worker.process import Host, Worker, quiet_start
 
 MARKER: Final = ".tunesmith-ray"  # a file in the experiment's folder, by which a worker knows it
+TOLD_TO_LEAVE: Final = "The worker was told to leave (SIGTERM)."  # its last line in the trial's stderr
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ class TrialActor:
         visible = ",".join(context.get_accelerator_ids().get("GPU", ()))
         host, node_ip = Host(), str(ray.util.get_node_ip_address())
         host.node_ip = node_ip
+        signal.signal(signal.SIGTERM, _leave)
         channel = SocketChannel(place.line)
         hello = Hello(place.line.number, os.getpid(), host.hostname, node_ip, context.get_node_id(), visible)
         channel.say(HELLO, place.line.secret + wire.encode(hello))
@@ -79,6 +82,12 @@ class TrialActor:
             return wire.Refused(f"{type(error).__name__}: {text}", format_traceback(error)[-2000:])
         quiet_start()
         return None
+
+
+def _leave(*_: object) -> NoReturn:
+    """Go at once: Ray's own handler would raise SystemExit in the user's code, whose fault this is not."""
+    os.write(2, f"{TOLD_TO_LEAVE}\n".encode())
+    os._exit(128 + signal.SIGTERM)
 
 
 def _hidden(place: Place, node_ip: str) -> wire.Refused | None:

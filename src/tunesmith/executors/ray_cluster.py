@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tunesmith.errors import ArgumentError, MissingPackageError, WorkerError
+from tunesmith.executors.machine import usable_cpus
 from tunesmith.executors.ray_demand import Node, read_node
 
 _REACH_S: Final = 10.0  # how long a given address may take to answer
@@ -72,6 +73,8 @@ class Cluster:
             arguments["logging_level"] = logging.ERROR
         if self.started_here:
             arguments |= {"include_dashboard": False, **local}
+            if arguments["num_cpus"] is None:  # Ray would count those that this process may not use as well
+                arguments["num_cpus"] = max(1, int(usable_cpus()))
         elif any(value is not None for value in local.values()):
             given = ", ".join(f"{name}=" for name, value in local.items() if value is not None)
             raise ArgumentError(

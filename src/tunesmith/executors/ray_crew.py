@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from tunesmith.executors.ray_actor import Place, TrialActor
 from tunesmith.executors.ray_demand import Demand
-from tunesmith.executors.ray_link import Hello
+from tunesmith.executors.ray_link import Hello, Parcel
 from tunesmith.executors.slots import Slot
 
 
@@ -63,7 +63,7 @@ class Crew:
     """Hires workers and lets them go.
 
     Args:
-        parcel: a reference to the job in Ray's object store.
+        parcel: the job, which is put into Ray's object store, once.
         place: what a worker has to know, by its number and its demand.
         runtime_env: what the actors have to have, if not the whole job has it.
         wake: called, from a thread of Ray's, when there is news in `ended`.
@@ -71,12 +71,12 @@ class Crew:
 
     def __init__(
         self,
-        parcel: Any,
+        parcel: Parcel,
         place: Callable[[int, Demand], Place],
         runtime_env: Mapping[str, Any] | None,
         wake: Callable[[], None],
     ) -> None:
-        self._parcel = parcel
+        self._parcel = ray.put(parcel)
         self._place = place
         self._runtime_env = {"runtime_env": dict(runtime_env)} if runtime_env else {}
         self._wake = wake

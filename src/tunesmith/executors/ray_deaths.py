@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.executors.deaths import tail
+from tunesmith.executors.ray_actor import TOLD_TO_LEAVE
 from tunesmith.trial import Failure
 
 _FATAL = "Fatal Python error:"  # what faulthandler writes of a crash
@@ -28,7 +29,8 @@ def explain_loss(news: BaseException | None, where: str, overdue: Failure | None
         return Failure("lost", f"The node {where}, where the trial was, is gone.", said)
     if getattr(news, "preempted", False):
         return Failure("preempted", f"The node {where} was taken back while the trial was there.", said)
-    if "receives a SIGTERM" in said:
+    last_words = tail(stderr)
+    if "receives a SIGTERM" in said or last_words.endswith(TOLD_TO_LEAVE):
         return Failure("preempted", f"The worker's process on {where} was told to leave (SIGTERM).", said)
     if type(news).__name__ == "OutOfMemoryError" or "memory usage threshold" in said or "running low on memory" in said:
         return Failure(
@@ -37,7 +39,6 @@ def explain_loss(news: BaseException | None, where: str, overdue: Failure | None
             "max_concurrent_trials=, ask for memory in resources_per_trial=, or use less of it in each.",
             said,
         )
-    last_words = tail(stderr)
     if _FATAL in last_words:
         line = last_words[last_words.index(_FATAL) + len(_FATAL) :].splitlines()[0].strip()
         return Failure("killed", f"The worker's process on {where} crashed ({line}).", last_words)
@@ -56,3 +57,9 @@ def _node_died(news: Any, said: str) -> bool:
     return type(news).__name__ in ("NodeDiedError", "LocalRayletDiedError") or "node has died" in said or (
         "node was" in said and "terminated" in said
     )
+
+
+def is_hopeless(news: BaseException | None) -> bool:
+    """Whether a worker's end before its first trial says that the next ones will end like it."""
+    names = {cls.__name__ for cls in type(news).__mro__}
+    return bool(names & {"RuntimeEnvSetupError", "RayTaskError"}) or bool(getattr(news, "actor_init_failed", False))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import ray
 
 from tunesmith.commands import Continue, Kill, Pause, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError, NotPicklableError, ResourceError, StorageError, WorkerError
@@ -22,7 +21,7 @@ from tunesmith.executors.pickling import dump_job
 from tunesmith.executors.ray_actor import Place, marked, plain_sheet, unmark
 from tunesmith.executors.ray_cluster import Cluster
 from tunesmith.executors.ray_crew import Crew, RayWorker, Reservation
-from tunesmith.executors.ray_deaths import explain_loss
+from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
 from tunesmith.executors.ray_demand import Demand, Node, amounts, parse_bundles, together, total
 from tunesmith.executors.ray_link import CLOSED, HELLO, SECRET_BYTES, Line, Parcel, decode_hello
 from tunesmith.executors.ray_queue import LOG, Queue, Waiting, reason, refusal
@@ -126,7 +125,7 @@ class RayExecutor:
             raise ArgumentError("This executor is in use by another run. Give each run of the same time its own.")
         data, buffers = dump_job(job)
         self._begin_anew(job, reuse_workers)
-        self._cluster = Cluster(self._address, self._runtime_env, self._local_wishes(), self._init)
+        self._cluster = Cluster(self._address, self._runtime_env, self._local, self._init)
         self._is_open = True
         try:
             secret = os.urandom(SECRET_BYTES)
@@ -137,8 +136,7 @@ class RayExecutor:
                 self._board = Switchboard(self._cluster.own_ip, secret)
             self._secret = secret
             self._sheet = plain_sheet(job_sheet(job, "ray", len(data), [], reuse=reuse_workers), dict(os.environ))
-            parcel = ray.put(Parcel(data, list(buffers)))
-            self._crew = Crew(parcel, self._place, self._cluster.runtime_env, self._board.wake)
+            self._crew = Crew(Parcel(data, list(buffers)), self._place, self._cluster.runtime_env, self._board.wake)
             nodes = self._see_nodes()
         except BaseException:
             self.close(0)
@@ -167,14 +165,6 @@ class RayExecutor:
             self._token = marked(job.path)
         except OSError as error:
             raise StorageError(f"The experiment's folder can't be written: {error}") from error
-
-    def _local_wishes(self) -> dict[str, Any]:
-        """Return the arguments for a Ray on this machine, with this process's own share of it where none are given."""
-        wishes = dict(self._local)
-        is_local = self._address is None and not os.environ.get("RAY_ADDRESS") and not ray.is_initialized()
-        if is_local and wishes["num_cpus"] is None:
-            wishes["num_cpus"] = max(1, int(machine_total(None, None, None)[0].cpu))
-        return wishes
 
     def _capacity(self, nodes: list[Node]) -> Resources:
         there = total(node for node in nodes if node.alive)
@@ -447,7 +437,8 @@ class RayExecutor:
         if event.trial != worker.trial or event.incarnation != worker.incarnation:
             return
         if type(event) in _ENDS:
-            self._trial_ended(worker, event)
+            if type(event) is not Failed or not worker.doomed:  # being killed may raise something in it
+                self._trial_ended(worker, event)
             return
         if kind == wire.EVENT and type(event) is Reported:
             worker.owed += 1
@@ -553,9 +544,7 @@ class RayExecutor:
     def _false_start(self, worker: RayWorker, news: BaseException | None) -> None:
         """Give up when workers don't come up at all; one that its node took along says nothing."""
         self._false_starts += 1
-        hopeless = isinstance(news, ray.exceptions.RuntimeEnvSetupError) or isinstance(news, ray.exceptions.RayTaskError)
-        hopeless = hopeless or getattr(news, "actor_init_failed", False)
-        if hopeless or self._false_starts > _FALSE_STARTS:
+        if is_hopeless(news) or self._false_starts > _FALSE_STARTS:
             raise WorkerError(
                 f"No worker comes up on the Ray cluster: {news}\nThe nodes need Python and Ray of the same versions as "
                 "here, and tunesmith: install it there, or send it along with RayExecutor(runtime_env={'pip': "
