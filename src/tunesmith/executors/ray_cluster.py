@@ -17,10 +17,18 @@ from tunesmith.executors.ray_demand import Node, read_node
 _REACH_S: Final = 10.0  # how long a given address may take to answer
 _CLIENT_PORT: Final = 10001  # Ray's own default for ray://
 
-try:
-    import ray
-except ImportError as error:
-    raise MissingPackageError('The executor "ray" needs the package ray: pip install "tunesmith[ray]"') from error
+
+def load_ray() -> Any:
+    """Return the package.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingPackageError('The executor "ray" needs the package ray: pip install "tunesmith[ray]"') from error
+    return ray
 
 
 class Cluster:
@@ -45,11 +53,12 @@ class Cluster:
         local: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:
+        self._ray = ray = load_ray()
         self.joined_here = not ray.is_initialized()
         self.started_here = False
         self.runtime_env: dict[str, Any] | None = None  # for workers, where the whole job can't have it
         if not self.joined_here:
-            _check_same(address)
+            _check_same(address, ray)
             self.runtime_env = dict(runtime_env) if runtime_env else None
         else:
             address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -65,7 +74,7 @@ class Cluster:
         local: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> None:
-        is_client = address.startswith("ray://")
+        ray, is_client = self._ray, address.startswith("ray://")
         if address not in ("local", "auto"):
             check_reachable(address)
         arguments: dict[str, Any] = {"log_to_driver": False}
@@ -88,26 +97,28 @@ class Cluster:
         except ConnectionError as error:
             raise ArgumentError(f"{_no_ray_at(address)} ({error})") from error
         except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
-            what = "Ray does not start on this machine" if self.started_here else f"The Ray at {address!r} can't be joined"
+            what = (
+                "Ray does not start on this machine" if self.started_here else f"The Ray at {address!r} can't be joined"
+            )
             raise WorkerError(f"{what}: {error}") from error
 
     @property
     def own_ip(self) -> str:
         """The address of this machine in the cluster."""
-        return str(ray.util.get_node_ip_address())
+        return str(self._ray.util.get_node_ip_address())
 
     def nodes(self) -> list[Node]:
         """Return the nodes there are and those that are gone; of the latter only the address is known."""
-        return [read_node(record) for record in ray.nodes()]
+        return [read_node(record) for record in self._ray.nodes()]
 
     def free(self) -> dict[str, float]:
         """Return what nobody uses at present, on all nodes together."""
-        return {name: float(amount) for name, amount in ray.available_resources().items()}
+        return {name: float(amount) for name, amount in self._ray.available_resources().items()}
 
     def leave(self) -> None:
         """Leave the cluster; end it if it was started here."""
         if self.joined_here:
-            ray.shutdown()
+            self._ray.shutdown()
 
 
 def check_reachable(address: str) -> None:
@@ -140,7 +151,7 @@ def _no_ray_at(address: str) -> str:
     return f"There is no Ray cluster at {address!r}. `ray status` on the cluster's head node shows its address."
 
 
-def _check_same(address: str | None) -> None:
+def _check_same(address: str | None, ray: Any) -> None:
     """Refuse an address while this process is in another cluster."""
     if address is None or address in ("auto", "local") or address.startswith("ray://"):
         return

@@ -6,10 +6,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import ray
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
 from tunesmith.executors.ray_actor import Place, TrialActor
 from tunesmith.executors.ray_demand import Demand
 from tunesmith.executors.ray_link import Hello, Parcel
@@ -24,7 +20,7 @@ class Reservation:
 
     __slots__ = ("busy", "demand", "group", "is_gone", "workers")
 
-    def __init__(self, demand: Demand, group: PlacementGroup | None) -> None:
+    def __init__(self, demand: Demand, group: Any) -> None:
         self.demand = demand
         self.group = group
         self.busy = False
@@ -76,6 +72,13 @@ class Crew:
         runtime_env: Mapping[str, Any] | None,
         wake: Callable[[], None],
     ) -> None:
+        import ray
+        from ray.util import placement_group, remove_placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        self._kill = ray.kill
+        self._make_group, self._remove_group = placement_group, remove_placement_group
+        self._in_group = PlacementGroupSchedulingStrategy
         self._parcel = ray.put(parcel)
         self._place = place
         self._runtime_env = {"runtime_env": dict(runtime_env)} if runtime_env else {}
@@ -89,7 +92,7 @@ class Crew:
     def reserve(self, demand: Demand) -> Reservation:
         """Reserve what a trial needs, now or as soon as it is free, and hire a worker for it."""
         bundles = [bundle for bundle in demand.bundles if bundle]
-        group = placement_group(bundles, strategy=demand.strategy) if bundles else None
+        group = self._make_group(bundles, strategy=demand.strategy) if bundles else None
         reservation = Reservation(demand, group)
         self.reservations.append(reservation)
         self.hire(reservation)
@@ -106,7 +109,7 @@ class Crew:
         held = dict(demand.held)
         scheduling: Any = "DEFAULT"
         if reservation.group is not None:
-            scheduling = PlacementGroupSchedulingStrategy(
+            scheduling = self._in_group(
                 reservation.group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
             )
         actor = self._actor_class.options(
@@ -132,7 +135,7 @@ class Crew:
     def dismiss(self, worker: RayWorker) -> None:
         """End a worker; what it reserves stays reserved."""
         worker.doomed = True
-        ray.kill(worker.actor, no_restart=True)
+        self._kill(worker.actor, no_restart=True)
 
     def give_back(self, reservation: Reservation) -> None:
         """End a reservation, and with it, surely, all workers that are in it."""
@@ -143,7 +146,7 @@ class Crew:
         for worker in reservation.workers:
             self.dismiss(worker)
         if reservation.group is not None:
-            remove_placement_group(reservation.group)
+            self._remove_group(reservation.group)
 
     def forget(self, worker: RayWorker) -> None:
         """Strike a worker that is gone off the lists."""

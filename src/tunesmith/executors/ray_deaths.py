@@ -54,8 +54,10 @@ def explain_loss(news: BaseException | None, where: str, overdue: Failure | None
 
 
 def _node_died(news: Any, said: str) -> bool:
-    return type(news).__name__ in ("NodeDiedError", "LocalRayletDiedError") or "node has died" in said or (
-        "node was" in said and "terminated" in said
+    return (
+        type(news).__name__ in ("NodeDiedError", "LocalRayletDiedError")
+        or "node has died" in said
+        or ("node was" in said and "terminated" in said)
     )
 
 

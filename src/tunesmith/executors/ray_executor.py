@@ -19,7 +19,7 @@ from tunesmith.executors.machine import total as machine_total
 from tunesmith.executors.packing import assignment, job_sheet
 from tunesmith.executors.pickling import dump_job
 from tunesmith.executors.ray_actor import Place, marked, plain_sheet, unmark
-from tunesmith.executors.ray_cluster import Cluster
+from tunesmith.executors.ray_cluster import Cluster, load_ray
 from tunesmith.executors.ray_crew import Crew, RayWorker, Reservation
 from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
 from tunesmith.executors.ray_demand import Demand, Node, amounts, parse_bundles, together, total
@@ -92,6 +92,7 @@ class RayExecutor:
         start_ahead: bool = True,
         init: Mapping[str, Any] | None = None,
     ) -> None:
+        load_ray()
         if address is not None and (not isinstance(address, str) or not address.strip()):
             raise ArgumentError(f"address must be a text such as 'auto' or 'host:port'; got {address!r}.")
         machine_total(cpus, gpus, resources)  # which says what is wrong with them
@@ -179,12 +180,10 @@ class RayExecutor:
         Raises:
             ResourceError: no node can ever meet what a trial asks for.
         """
-        begun: dict[object, Demand] = {}
+        begun = []
         for command in commands:
             if isinstance(command, Start):
-                demand = self._begin(command)
-                if demand is not None:
-                    begun[demand.key] = demand
+                begun.append(self._begin(command))
                 continue
             worker = self._running.get(command.trial)
             if worker is None or worker.incarnation != command.incarnation or worker.last is not None:
@@ -195,13 +194,11 @@ class RayExecutor:
             elif isinstance(command, Stop):
                 self._tell_to_end(worker, STOP, command.grace_s, "stop")
             elif isinstance(command, Pause):
-                worker.stays = command.keep == "drop" and self._takes_new_config
-                drops = command.keep == "drop"
-                self._tell_to_end(worker, DROP if drops else PAUSE, command.grace_s, "give its state up" if drops else "pause")
+                self._pause(worker, command)
             elif isinstance(command, Kill):
                 worker.overdue = command.failure
                 self._kill(worker)
-        for demand in begun.values():
+        for demand in {demand.key: demand for demand in begun if demand is not None}.values():
             self._match(demand)
 
     def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
@@ -323,6 +320,13 @@ class RayExecutor:
         else:
             kind = Paused if isinstance(command, Pause) else Stopped
             self._queue.append(kind(command.trial, command.incarnation, waiting.start.checkpoint))
+
+    def _pause(self, worker: RayWorker, command: Pause) -> None:
+        if command.keep == "drop":
+            worker.stays = self._takes_new_config
+            self._tell_to_end(worker, DROP, command.grace_s, "give its state up")
+        else:
+            self._tell_to_end(worker, PAUSE, command.grace_s, "pause")
 
     def _tell_to_end(self, worker: RayWorker, answer: bytes, grace_s: float, what: str) -> None:
         deadline = time.monotonic() + grace_s

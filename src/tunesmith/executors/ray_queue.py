@@ -96,12 +96,9 @@ class Queue:
 
 
 def reason(waiting: Waiting, count: int, *, placed: bool, nodes: Iterable[Node], free: dict[str, float]) -> str:
-    """Return what trials wait for; empty where it is too early to say.
+    """Return what `count` trials wait for, of which `waiting` is the first; empty where it is too early to say.
 
-    Args:
-        placed: whether Ray has found a place for the first of them.
-        nodes: those that are there.
-        free: what nobody uses at present, in all.
+    `placed` says whether Ray has found a place for it; `free` is what nobody uses at present, on all `nodes`.
     """
     who = f"{waiting.start.name} waits" if count == 1 else f"{waiting.start.name} and {count - 1} more wait"
     if placed:
