@@ -22,9 +22,10 @@ from tunesmith.executors.ray_actor import Place, marked, plain_sheet, unmark
 from tunesmith.executors.ray_cluster import Cluster, load_ray
 from tunesmith.executors.ray_crew import Crew, RayWorker, Reservation
 from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
-from tunesmith.executors.ray_demand import Demand, Node, amounts, parse_bundles, together, total
+from tunesmith.executors.ray_demand import Demand, amounts, parse_bundles, together, total
 from tunesmith.executors.ray_link import CLOSED, HELLO, SECRET_BYTES, Line, Parcel, decode_hello
-from tunesmith.executors.ray_queue import LOG, Queue, Waiting, reason, refusal
+from tunesmith.executors.ray_nodes import Nodes
+from tunesmith.executors.ray_queue import Queue, Waiting, reason, refusal
 from tunesmith.executors.ray_relay import RelayedSwitchboard
 from tunesmith.executors.ray_switchboard import Switchboard
 from tunesmith.resources import Resources
@@ -138,11 +139,12 @@ class RayExecutor:
             self._secret = secret
             self._sheet = plain_sheet(job_sheet(job, "ray", len(data), [], reuse=reuse_workers), dict(os.environ))
             self._crew = Crew(Parcel(data, list(buffers)), self._place, self._cluster.runtime_env, self._board.wake)
-            nodes = self._see_nodes()
+            self._nodes = Nodes(self._cluster.nodes)
+            there = total(self._nodes.there())
         except BaseException:
             self.close(0)
             raise
-        return self._capacity(nodes)
+        return there if self._limit is None else _grown(there, self._limit)
 
     def _begin_anew(self, job: Job, reuse: bool) -> None:
         """Begin with a clean table: an executor may serve one run after another."""
@@ -157,8 +159,6 @@ class RayExecutor:
         self._staying: dict[int, RayWorker] = {}
         self._timed: set[RayWorker] = set()
         self._settling: set[RayWorker] = set()
-        self._seen: dict[str, Node] = {}
-        self._lost_nodes: set[str] = set()
         self._false_starts = 0
         self._is_closing = False
         try:
@@ -166,13 +166,6 @@ class RayExecutor:
             self._token = marked(job.path)
         except OSError as error:
             raise StorageError(f"The experiment's folder can't be written: {error}") from error
-
-    def _capacity(self, nodes: list[Node]) -> Resources:
-        there = total(node for node in nodes if node.alive)
-        if self._limit is None:
-            return there
-        named = {**there.named, **self._limit.named}
-        return Resources(max(there.cpu, self._limit.cpu), max(there.gpu, self._limit.gpu), named)
 
     def obey(self, commands: Sequence[WorkerCommand]) -> None:
         """Carry out orders; a trial whose configuration can't be sent fails by an event of the next `poll`.
@@ -218,6 +211,7 @@ class RayExecutor:
         self._hear_of_ends()
         if self._timed or self._settling:
             self._end_overdue()
+        self._nodes.look_after()
         for waiting, count in self._waiting.due():
             self._explain_waiting(waiting, count)
         events, self._queue = self._queue, []
@@ -302,10 +296,8 @@ class RayExecutor:
                 f"{together(self._bundles).describe()} together. Pass "
                 "resources_per_trial=executor.resources_per_trial."
             )
-        if self._limit is None and not demand.fits([node.amounts for node in self._seen.values()]):
-            nodes = self._see_nodes()
-            if not demand.fits([node.amounts for node in self._seen.values()]):
-                raise refusal(demand, [node for node in nodes if node.alive])
+        if self._limit is None and not self._nodes.can_ever_hold(demand):
+            raise refusal(demand, self._nodes.there())
         return demand
 
     def _withdraw(self, command: WorkerCommand) -> None:
@@ -532,7 +524,7 @@ class RayExecutor:
         elif not worker.is_used and not worker.doomed:
             self._false_start(worker, news)
         if worker.hello is not None and not worker.doomed:
-            self._look_for_lost_nodes(worker.hello.node_id)
+            self._nodes.suspect(worker.hello.node_id)
         if not worker.doomed and (worker.trial >= 0 or not reservation.busy):
             self._crew.give_back(reservation)  # its node may be gone: the next trial asks anew
         if self._is_closing:
@@ -555,31 +547,12 @@ class RayExecutor:
                 "['tunesmith']})."
             ) from news
 
-    def _look_for_lost_nodes(self, suspect: str) -> None:
-        """Say so, once for each, when nodes are gone."""
-        if suspect in self._lost_nodes:
-            return
-        for node in self._see_nodes():
-            if not node.alive and node.id in self._seen and node.id not in self._lost_nodes:
-                self._lost_nodes.add(node.id)
-                LOG.warning(
-                    "The node %s is gone. Trials that were there go on elsewhere from their last checkpoints.",
-                    self._seen[node.id].describe(),
-                )
-
-    def _see_nodes(self) -> list[Node]:
-        nodes = self._cluster.nodes()
-        self._seen.update((node.id, node) for node in nodes if node.alive)
-        return nodes
-
     # -- time
 
     def _until_next(self, timeout: float | None) -> float | None:
         """Return how long to wait at most."""
         times = [] if timeout is None else [timeout]
-        look_in = self._waiting.look_in()
-        if look_in is not None:
-            times.append(look_in)
+        times += [seconds for seconds in (self._waiting.look_in(), self._nodes.look_in()) if seconds is not None]
         if self._timed or self._settling:
             now = time.monotonic()
             times += [max(0.0, each.deadline - now) for each in self._timed if each.deadline is not None]
@@ -600,6 +573,11 @@ class RayExecutor:
     def _explain_waiting(self, waiting: Waiting, count: int) -> None:
         waits = [each for each in self._crew.reservations if not each.busy and each.demand.key == waiting.demand.key]
         placed = any(each.is_placed() for each in waits)
-        text = reason(waiting, count, placed=placed, nodes=self._see_nodes(), free=self._cluster.free())
+        text = reason(waiting, count, placed=placed, nodes=self._nodes.there(), free=self._cluster.free())
         if text:
             self._waiting.say([text])
+
+
+def _grown(there: Resources, limit: Resources) -> Resources:
+    """Return what there may be in all once the cluster has grown to its limit."""
+    return Resources(max(there.cpu, limit.cpu), max(there.gpu, limit.gpu), {**there.named, **limit.named})

@@ -105,8 +105,7 @@ def reason(waiting: Waiting, count: int, *, placed: bool, nodes: Iterable[Node],
         if time.monotonic() - waiting.since < _STARTING_S:
             return ""
         return f"{who} for a worker: it has its place, and Ray prepares its process (its runtime_env, if it has one)."
-    there = [node for node in nodes if node.alive]
-    asked = waiting.demand.describe()
+    there, asked = list(nodes), waiting.demand.describe()
     if not waiting.demand.fits([node.amounts for node in there]):
         return f"{who} for a node that has {asked}. The nodes there are: {listed(there)}."
     wanted = {name for bundle in waiting.demand.bundles for name in bundle}
