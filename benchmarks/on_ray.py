@@ -3,8 +3,8 @@
     python benchmarks/on_ray.py [--rounds 3] [--only TEXT] [--update]
 
 One Ray with eight CPUs, more than there are, is started for all of it. Every round measures ours, Ray Tune and what Ray
-itself can do one after another, in the opposite order every other round; ratios are medians of the rounds' ratios. Needs
-``pip install -e ".[benchmarks]"``. ``--update`` rewrites the table in benchmarks/README.md.
+itself can do one after another, in the opposite order every other round; ratios are medians of the rounds' ratios.
+Needs ``pip install -e ".[benchmarks]"``. ``--update`` rewrites the table in benchmarks/README.md.
 """
 
 from __future__ import annotations

@@ -287,9 +287,8 @@ def test_what_a_node_cannot_import_is_named_with_how_to_send_it(talk_to: Callabl
 def test_a_ray_that_was_there_before_is_there_afterwards_and_another_is_refused(talk_to: Callable[..., Talk]) -> None:
     import ray
 
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        with pytest.raises(tune.ArgumentError, match="is another one"):
-            talk_to(address=f"127.0.0.1:{other.getsockname()[1]}").open(two_reports)
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(tune.ArgumentError, match="is another one"):
+        talk_to(address=f"127.0.0.1:{other.getsockname()[1]}").open(two_reports)
     talk = talk_to(address=ray.get_runtime_context().gcs_address)
     talk.open(two_reports).start(0)
     assert type(talk.end()) is Completed

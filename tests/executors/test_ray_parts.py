@@ -19,7 +19,7 @@ from tunesmith.executors import ray_queue
 from tunesmith.executors.ray_cluster import check_reachable
 from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
 from tunesmith.executors.ray_demand import Demand, Node, describe, parse_bundles, read_node, total
-from tunesmith.executors.ray_link import CLOSED, HELLO, Hello, Line, SocketChannel, frame
+from tunesmith.executors.ray_link import CLOSED, HELLO, Hello, SocketChannel, frame
 from tunesmith.executors.ray_nodes import Nodes
 from tunesmith.executors.ray_queue import Queue, Waiting, reason, refusal
 from tunesmith.executors.ray_switchboard import Switchboard
@@ -130,7 +130,8 @@ def test_who_has_waited_longest_is_next_and_one_may_be_withdrawn(monkeypatch: py
     assert queue.due() == []  # it is not looked at yet
     assert queue.withdraw(0, 2) is None
     assert queue.withdraw(0, 1).start.name == "t0"
-    monkeypatch.setattr(ray_queue.time, "monotonic", lambda now=time.monotonic(): now + 6)
+    later = time.monotonic() + 6
+    monkeypatch.setattr(ray_queue.time, "monotonic", lambda: later)
     ((first, count),) = queue.due()
     assert (first.start.name, count) == ("t1", 2)
     assert queue.next(small).start.name == "t1"
@@ -201,7 +202,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.board = Switchboard("127.0.0.1", SECRET)
-        self.channel = SocketChannel(Line("127.0.0.1", self.board.port, SECRET, 7))
+        self.channel = SocketChannel("127.0.0.1", self.board.port, 7)
         self.hello = Hello(7, 1, "host", "10.0.0.1", "n1", "0,1")
         self.channel.say(HELLO, SECRET + wire.encode(self.hello))
 
@@ -283,7 +284,7 @@ def test_a_ray_that_is_missing_is_named_with_what_to_install(run: Run, monkeypat
 
 
 def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(run: Run) -> None:
-    with pytest.raises(tune.ArgumentError, match="'rey'.*Did you mean 'ray'"):
+    with pytest.raises(tune.ArgumentError, match=r"'rey'.*Did you mean 'ray'"):
         run(lambda config: 0.0, executor="rey")
 
 

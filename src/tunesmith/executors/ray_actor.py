@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from tunesmith.executors.ray_link import HELLO, Hello, Line, Parcel, SocketChannel
+from tunesmith.executors.ray_link import HELLO, Hello, Parcel, SocketChannel
 from tunesmith.worker import wire
 from tunesmith.worker.failures import format_traceback
 from tunesmith.worker.job import Job
@@ -22,41 +22,62 @@ MARKER: Final = ".tunesmith-ray"  # a file in the experiment's folder, by which 
 TOLD_TO_LEAVE: Final = "The worker was told to leave (SIGTERM)."  # its last line in the trial's stderr
 
 
-class Place(msgspec.Struct, frozen=True):
-    """What a worker needs before its first trial.
+class Post(msgspec.Struct, frozen=True):
+    """What every worker of a run needs before its first trial.
 
-    `path` and `argv` are the driver's search path and arguments, `cwd` its working directory. `token` is what the
-    experiment's folder holds in the file `MARKER`, empty where the folder need not be the driver's. `cpu` is what the
-    trials will have.
+    It has to call `host` and `port`, and to begin with `secret`. `path` and `argv` are the driver's search path and
+    arguments. `token` is what the experiment's folder holds in the file `MARKER`, empty where the folder need not be
+    the driver's. `parcel` is the job; None where it is large, and comes through the object store.
     """
 
-    line: Line
+    host: str
+    port: int
+    secret: bytes
     sheet: wire.JobSheet
     path: list[str]
     argv: list[str]
     token: str
-    cpu: float
-    node_ip: str = ""
+    parcel: Parcel | None = None
+
+
+def actor_name(run: str, number: int, cpu: float) -> str:
+    """Return the name by which a worker knows its number and the CPUs that its trials will have.
+
+    >>> actor_name("3f2a", 17, 2.0)
+    'tunesmith-3f2a-17-2'
+    """
+    return f"tunesmith-{run}-{number}-{cpu:g}"
 
 
 class TrialActor:
-    """A worker: takes trials over its connection to the driver, one after another, until it is told to leave."""
+    """A worker: takes trials over its connection to the driver, one after another, until it is told to leave.
 
-    def serve(self, place: Place, parcel: Parcel) -> None:
-        """Connect and run trials. Returns when the driver says so; the process ends when the driver is gone."""
+    Each run has a class of its own, with the run's `post` in it, and nothing is passed when an actor is made: arguments
+    would have Ray import packages, NumPy among them, before the limits for their threads are set.
+    """
+
+    post: Post
+
+    def __init__(self) -> None:
         import ray
 
         context = ray.get_runtime_context()
+        number, cpu = context.get_actor_name().split("-")[2:]
         visible = ",".join(context.get_accelerator_ids().get("GPU", ()))
-        host, node_ip = Host(), str(ray.util.get_node_ip_address())
-        host.node_ip = node_ip
+        host = Host()
+        host.node_ip = str(ray.util.get_node_ip_address())
+        self._hello = Hello(int(number), os.getpid(), host.hostname, host.node_ip, context.get_node_id(), visible)
+        self._worker = Worker(self.post.sheet, host, lambda: self._job)
+        os.environ.update(self.post.sheet.environ)
+        self._worker.show(visible, float(cpu))
+
+    def serve(self, parcel: Parcel | None = None) -> None:
+        """Connect and run trials. Returns when the driver says so; the process ends when the driver is gone."""
         signal.signal(signal.SIGTERM, _leave)
-        channel = SocketChannel(place.line)
-        hello = Hello(place.line.number, os.getpid(), host.hostname, node_ip, context.get_node_id(), visible)
-        channel.say(HELLO, place.line.secret + wire.encode(hello))
-        refusal = _hidden(place, node_ip)
-        if refusal is None:
-            refusal = self._prepare(place, parcel, host, visible)
+        post = self.post
+        channel = SocketChannel(post.host, post.port, self._hello.number)
+        channel.say(HELLO, post.secret + wire.encode(self._hello))
+        refusal = _hidden(post, self._hello.node_ip) or self._load(parcel or post.parcel)
         if refusal is not None:
             channel.say(wire.REFUSED, wire.encode(refusal))
             channel.next_assignment()  # until the driver has read it
@@ -66,17 +87,16 @@ class TrialActor:
             self._worker.serve(channel, order)
         channel.close()
 
-    def _prepare(self, place: Place, parcel: Parcel, host: Host, visible: str) -> wire.Refused | None:
-        """Make the worker: load the user's modules, with the thread limits and the GPUs that the trials will have."""
+    def _load(self, parcel: Parcel | None) -> wire.Refused | None:
+        """Load the user's modules; return why that can't be."""
         try:
+            if parcel is None:
+                raise RuntimeError("the job has not come along")
             known = set(sys.path)
-            sys.path += [entry for entry in place.path if entry not in known and Path(entry or ".").exists()]
-            sys.argv[:] = place.argv
-            os.environ.update(place.sheet.environ)
+            sys.path += [entry for entry in self.post.path if entry not in known and Path(entry).exists()]
+            sys.argv[:] = self.post.argv
             faulthandler.enable()
-            self._worker = Worker(place.sheet, host, lambda: self._job)
-            self._worker.show(visible, place.cpu)
-            self._job: Job = unpack_job(place.sheet, parcel.data, parcel.buffers)
+            self._job: Job = unpack_job(self.post.sheet, parcel.data, parcel.buffers)
         except BaseException as error:  # noqa: BLE001 - the user's modules may raise anything
             text = "".join(str(error).splitlines(keepends=True)[-3:])[:1000]
             return wire.Refused(f"{type(error).__name__}: {text}", format_traceback(error)[-2000:])
@@ -90,13 +110,13 @@ def _leave(*_: object) -> NoReturn:
     os._exit(128 + signal.SIGTERM)
 
 
-def _hidden(place: Place, node_ip: str) -> wire.Refused | None:
+def _hidden(post: Post, node_ip: str) -> wire.Refused | None:
     """Say so if the experiment's folder is not to be seen from this node; make one where it need not be the same."""
-    folder = Path(place.sheet.path)
+    folder = Path(post.sheet.path)
     try:
-        if not place.token:
+        if not post.token:
             folder.mkdir(parents=True, exist_ok=True)
-        elif (folder / MARKER).read_text() == place.token:
+        elif (folder / MARKER).read_text() == post.token:
             return None
         else:
             return wire.Refused(f"the folder {folder} on the node {node_ip} is another one than the driver's", "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from tunesmith.executors.ray_actor import Place, TrialActor
+import msgspec
+
+from tunesmith.executors.ray_actor import Post, TrialActor, actor_name
 from tunesmith.executors.ray_demand import Demand
-from tunesmith.executors.ray_link import Hello, Parcel
+from tunesmith.executors.ray_link import Hello
 from tunesmith.executors.slots import Slot
+
+_SMALL: Final = 1 << 18  # a job of so many bytes goes to the workers with their class
 
 
 class Reservation:
@@ -59,16 +63,14 @@ class Crew:
     """Hires workers and lets them go.
 
     Args:
-        parcel: the job, which is put into Ray's object store, once.
-        place: what a worker has to know, by its number and its demand.
+        post: what the workers have to know. A large job is put into Ray's object store, once.
         runtime_env: what the actors have to have, if not the whole job has it.
         wake: called, from a thread of Ray's, when there is news in `ended`.
     """
 
     def __init__(
         self,
-        parcel: Parcel,
-        place: Callable[[int, Demand], Place],
+        post: Post,
         runtime_env: Mapping[str, Any] | None,
         wake: Callable[[], None],
     ) -> None:
@@ -79,11 +81,14 @@ class Crew:
         self._kill = ray.kill
         self._make_group, self._remove_group = placement_group, remove_placement_group
         self._in_group = PlacementGroupSchedulingStrategy
-        self._parcel = ray.put(parcel)
-        self._place = place
+        self._parcel: list[Any] = []  # what `serve` is called with
+        if post.parcel is not None and post.parcel.size > _SMALL:
+            self._parcel.append(ray.put(post.parcel))
+            post = msgspec.structs.replace(post, parcel=None)
+        self._run = post.secret.hex()[:8]
         self._runtime_env = {"runtime_env": dict(runtime_env)} if runtime_env else {}
         self._wake = wake
-        self._actor_class = ray.remote(TrialActor)
+        self._actor_class = ray.remote(type("TrialActor", (TrialActor,), {"post": post}))
         self._count = 0
         self.workers: dict[int, RayWorker] = {}
         self.reservations: list[Reservation] = []
@@ -113,6 +118,7 @@ class Crew:
                 reservation.group, placement_group_bundle_index=0, placement_group_capture_child_tasks=True
             )
         actor = self._actor_class.options(
+            name=actor_name(self._run, number, demand.bundles[0].get("CPU", 0.0)),
             num_cpus=0,
             num_gpus=held.pop("GPU", 0),
             resources=held,
@@ -123,7 +129,7 @@ class Crew:
         worker = RayWorker(number, reservation, actor)
         self.workers[number] = worker
         reservation.workers.append(worker)
-        answer = actor.serve.remote(self._place(number, demand), self._parcel)
+        answer = actor.serve.remote(*self._parcel)
         answer.future().add_done_callback(lambda done: self._tell(number, done))
         return worker
 

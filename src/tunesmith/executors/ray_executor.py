@@ -18,12 +18,12 @@ from tunesmith.events import Completed, Damaged, Failed, Lost, Paused, Reported,
 from tunesmith.executors.machine import total as machine_total
 from tunesmith.executors.packing import assignment, job_sheet
 from tunesmith.executors.pickling import dump_job
-from tunesmith.executors.ray_actor import Place, marked, plain_sheet, unmark
+from tunesmith.executors.ray_actor import Post, marked, plain_sheet, unmark
 from tunesmith.executors.ray_cluster import Cluster, load_ray
 from tunesmith.executors.ray_crew import Crew, RayWorker, Reservation
 from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
 from tunesmith.executors.ray_demand import Demand, amounts, parse_bundles, together, total
-from tunesmith.executors.ray_link import CLOSED, HELLO, SECRET_BYTES, Line, Parcel, decode_hello
+from tunesmith.executors.ray_link import CLOSED, HELLO, SECRET_BYTES, Parcel, decode_hello
 from tunesmith.executors.ray_nodes import Nodes
 from tunesmith.executors.ray_queue import Queue, Waiting, reason, refusal
 from tunesmith.executors.ray_relay import RelayedSwitchboard
@@ -136,9 +136,11 @@ class RayExecutor:
                 self._board = RelayedSwitchboard(secret)
             else:
                 self._board = Switchboard(self._cluster.own_ip, secret)
-            self._secret = secret
-            self._sheet = plain_sheet(job_sheet(job, "ray", len(data), [], reuse=reuse_workers), dict(os.environ))
-            self._crew = Crew(Parcel(data, list(buffers)), self._place, self._cluster.runtime_env, self._board.wake)
+            sheet = plain_sheet(job_sheet(job, "ray", len(data), [], reuse=reuse_workers), dict(os.environ))
+            path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]  # noqa: PTH100 - a text
+            where = self._board.host, self._board.port, secret
+            post = Post(*where, sheet, path, list(sys.argv), self._token, Parcel(data, list(buffers)))
+            self._crew = Crew(post, self._cluster.runtime_env, self._board.wake)
             self._nodes = Nodes(self._cluster.nodes)
             there = total(self._nodes.there())
         except BaseException:
@@ -341,12 +343,6 @@ class RayExecutor:
         self._crew.give_back(worker.reservation)  # a process that is stopped does not hear of anything less
 
     # -- who works where
-
-    def _place(self, number: int, demand: Demand) -> Place:
-        line = Line(self._board.host, self._board.port, self._secret, number)
-        path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]  # noqa: PTH100 - a text
-        cpu = demand.bundles[0].get("CPU", 0.0)
-        return Place(line, self._sheet, path, list(sys.argv), self._token, cpu)
 
     def _match(self, demand: Demand) -> None:
         """Give waiting trials the workers that are free, and have as many more hired as are lacking."""

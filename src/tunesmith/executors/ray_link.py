@@ -39,23 +39,13 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     visible: str
 
 
-class Line(msgspec.Struct, frozen=True):
-    """Where a worker has to call, what it has to say, and its number."""
-
-    host: str
-    port: int
-    secret: bytes
-    number: int
-
-
 decode_hello = msgspec.msgpack.Decoder(Hello).decode
-decode_refused = wire.decode_refused
 
 
 class Parcel:
-    """The trainable and its parameters, as bytes, on their way through Ray's object store.
+    """The trainable and its parameters, as bytes, on their way to the workers.
 
-    Its buffers are not copied on the way, and all workers of a node share those in the store, which can't be written.
+    In Ray's object store its buffers are not copied: all workers of a node share those there, which can't be written.
     """
 
     __slots__ = ("buffers", "data")
@@ -63,6 +53,11 @@ class Parcel:
     def __init__(self, data: bytes, buffers: list[Any]) -> None:
         self.data = data
         self.buffers = buffers
+
+    @property
+    def size(self) -> int:
+        """Its bytes in all."""
+        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Parcel, (self.data, [pickle.PickleBuffer(buffer) for buffer in self.buffers])
@@ -92,11 +87,11 @@ class SocketChannel(PipeChannel):
 
     __slots__ = ("_end",)
 
-    def __init__(self, line: Line) -> None:
-        self._end = socket.create_connection((line.host, line.port), timeout=_CONNECT_S)
+    def __init__(self, host: str, port: int, number: int) -> None:
+        self._end = socket.create_connection((host, port), timeout=_CONNECT_S)
         self._end.settimeout(None)
         keep_alive(self._end)
-        super().__init__(self._end.fileno(), self._end.fileno(), line.number)
+        super().__init__(self._end.fileno(), self._end.fileno(), number)
 
     def say(self, kind: int, payload: bytes) -> None:
         """Send a frame that is not of a trial."""
