@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from tunesmith.executors.deaths import tail
 from tunesmith.executors.ray_actor import TOLD_TO_LEAVE
@@ -25,8 +24,8 @@ def explain_loss(news: BaseException | None, where: str, overdue: Failure | None
     if overdue is not None:
         return overdue
     said = str(news) if news is not None else ""
-    if _node_died(news, said):
-        return Failure("lost", f"The node {where}, where the trial was, is gone.", said)
+    if node_died(news):
+        return Failure("lost", f"The node {where}, where the trial was, is gone or can't be reached.", said)
     if getattr(news, "preempted", False):
         return Failure("preempted", f"The node {where} was taken back while the trial was there.", said)
     last_words = tail(stderr)
@@ -53,12 +52,11 @@ def explain_loss(news: BaseException | None, where: str, overdue: Failure | None
     )
 
 
-def _node_died(news: Any, said: str) -> bool:
-    return (
-        type(news).__name__ in ("NodeDiedError", "LocalRayletDiedError")
-        or "node has died" in said
-        or ("node was" in said and "terminated" in said)
-    )
+def node_died(news: BaseException | None) -> bool:
+    """Whether Ray says, or lets one guess, that a worker's node has gone or can't be reached."""
+    said = "" if news is None else str(news)
+    unreachable = type(news).__name__ in ("NodeDiedError", "LocalRayletDiedError", "ActorUnavailableError")
+    return unreachable or "node has died" in said or ("node was" in said and "terminated" in said)
 
 
 def is_hopeless(news: BaseException | None) -> bool:

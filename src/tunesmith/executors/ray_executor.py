@@ -6,11 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from math import inf
 from pathlib import Path
 from typing import Any, Final
-
-import msgspec
 
 from tunesmith.commands import Continue, Kill, Pause, Start, Stop, WorkerCommand
 from tunesmith.errors import ArgumentError, NotPicklableError, ResourceError, StorageError, WorkerError
@@ -20,13 +19,14 @@ from tunesmith.executors.packing import assignment, job_sheet
 from tunesmith.executors.pickling import dump_job
 from tunesmith.executors.ray_actor import Post, marked, plain_sheet, unmark
 from tunesmith.executors.ray_cluster import Cluster, load_ray
-from tunesmith.executors.ray_crew import Crew, RayWorker, Reservation
-from tunesmith.executors.ray_deaths import explain_loss, is_hopeless
+from tunesmith.executors.ray_crew import Crew, RayWorker
+from tunesmith.executors.ray_deaths import explain_loss, is_hopeless, node_died
 from tunesmith.executors.ray_demand import Demand, amounts, parse_bundles, together, total
 from tunesmith.executors.ray_link import CLOSED, HELLO, SECRET_BYTES, Parcel, decode_hello
 from tunesmith.executors.ray_nodes import Nodes
-from tunesmith.executors.ray_queue import Queue, Waiting, reason, refusal
+from tunesmith.executors.ray_queue import Waiting, reason, refusal
 from tunesmith.executors.ray_relay import RelayedSwitchboard
+from tunesmith.executors.ray_staff import Staff
 from tunesmith.executors.ray_switchboard import Switchboard
 from tunesmith.resources import Resources
 from tunesmith.trial import Failure
@@ -38,6 +38,7 @@ from tunesmith.worker.session import CONTINUE, DROP, PAUSE, SAVE, STOP
 _ENDS: Final = frozenset({Completed, Stopped, Paused, Damaged, Failed})
 _OVER: Final = frozenset({Completed, Stopped})
 _SETTLE_S: Final = 3.0  # how long Ray's word of an end, and the end of the connection, wait for each other
+_LEAVE_S: Final = 5.0
 _FALSE_STARTS: Final = 3  # so many workers in a row may go before they are ready
 
 
@@ -127,26 +128,30 @@ class RayExecutor:
             raise ArgumentError("This executor is in use by another run. Give each run of the same time its own.")
         data, buffers = dump_job(job)
         self._begin_anew(job, reuse_workers)
-        self._cluster = Cluster(self._address, self._runtime_env, self._local, self._init)
-        self._is_open = True
-        try:
+        with ExitStack() as stack:
+            self._cluster = Cluster(self._address, self._runtime_env, self._local, self._init)
+            stack.callback(self._cluster.leave)
+            token = _marked(job)
+            stack.callback(unmark, job.path)
             secret = os.urandom(SECRET_BYTES)
-            self._board: Switchboard | RelayedSwitchboard
-            if self._cluster.is_client:
-                self._board = RelayedSwitchboard(secret)
-            else:
-                self._board = Switchboard(self._cluster.own_ip, secret)
+            self._board = self._make_board(secret)
+            stack.callback(self._board.close)
             sheet = plain_sheet(job_sheet(job, "ray", len(data), [], reuse=reuse_workers), dict(os.environ))
             path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]  # noqa: PTH100 - a text
             where = self._board.host, self._board.port, secret
-            post = Post(*where, sheet, path, list(sys.argv), self._token, Parcel(data, list(buffers)))
+            post = Post(*where, sheet, path, list(sys.argv), token, Parcel(data, list(buffers)))
             self._crew = Crew(post, self._cluster.runtime_env, self._board.wake)
+            self._staff = Staff(self._crew, self._board.send, reuse=reuse_workers, start_ahead=self._start_ahead)
             self._nodes = Nodes(self._cluster.nodes)
             there = total(self._nodes.there())
-        except BaseException:
-            self.close(0)
-            raise
+            self._closing = stack.pop_all()
+        self._is_open = True
         return there if self._limit is None else _grown(there, self._limit)
+
+    def _make_board(self, secret: bytes) -> Switchboard | RelayedSwitchboard:
+        if self._cluster.is_client:
+            return RelayedSwitchboard(secret)
+        return Switchboard(self._cluster.own_ip, secret)
 
     def _begin_anew(self, job: Job, reuse: bool) -> None:
         """Begin with a clean table: an executor may serve one run after another."""
@@ -154,20 +159,10 @@ class RayExecutor:
         self._reuse = reuse
         self._takes_new_config = takes_new_config(job.trainable)
         self._queue: list[WorkerEvent] = []
-        self._waiting = Queue()
         self._incarnations: dict[int, int] = {}
-        self._running: dict[int, RayWorker] = {}
-        self._idle: dict[object, list[RayWorker]] = {}
-        self._staying: dict[int, RayWorker] = {}
         self._timed: set[RayWorker] = set()
         self._settling: set[RayWorker] = set()
         self._false_starts = 0
-        self._is_closing = False
-        try:
-            Path(job.path).mkdir(parents=True, exist_ok=True)
-            self._token = marked(job.path)
-        except OSError as error:
-            raise StorageError(f"The experiment's folder can't be written: {error}") from error
 
     def obey(self, commands: Sequence[WorkerCommand]) -> None:
         """Carry out orders; a trial whose configuration can't be sent fails by an event of the next `poll`.
@@ -180,7 +175,7 @@ class RayExecutor:
             if isinstance(command, Start):
                 begun.append(self._begin(command))
                 continue
-            worker = self._running.get(command.trial)
+            worker = self._staff.running.get(command.trial)
             if worker is None or worker.incarnation != command.incarnation or worker.last is not None:
                 self._withdraw(command)
             elif isinstance(command, Continue):
@@ -194,7 +189,7 @@ class RayExecutor:
                 worker.overdue = command.failure
                 self._kill(worker)
         for demand in {demand.key: demand for demand in begun if demand is not None}.values():
-            self._match(demand)
+            self._staff.match(demand)
 
     def poll(self, timeout: float | None) -> Sequence[WorkerEvent]:
         """Return all that has arrived.
@@ -214,7 +209,7 @@ class RayExecutor:
         if self._timed or self._settling:
             self._end_overdue()
         self._nodes.look_after()
-        for waiting, count in self._waiting.due():
+        for waiting, count in self._staff.waiting.due():
             self._explain_waiting(waiting, count)
         events, self._queue = self._queue, []
         return events
@@ -229,30 +224,27 @@ class RayExecutor:
         if not self._is_open:
             return
         try:
-            if hasattr(self, "_crew"):
-                self._end_workers(grace_s)
+            self._end_workers(grace_s)
+        except WorkerError:  # there are none any more
+            pass
         finally:
             self._is_open = False
-            unmark(self._path)
-            if hasattr(self, "_board"):
-                self._board.close()
-            self._cluster.leave()
+            self._closing.close()
 
     def _end_workers(self, grace_s: float) -> None:
-        self._is_closing = True
+        staff = self._staff
+        staff.is_closing = True
         try:
-            for worker in list(self._running.values()):
+            for worker in list(staff.running.values()):
                 if grace_s > 0 and worker.last is None:
                     self._tell_to_end(worker, STOP, grace_s, "stop")
             until = time.monotonic() + grace_s
-            while self._running and (left := until - time.monotonic()) > 0:
+            while staff.running and (left := until - time.monotonic()) > 0:
                 self.poll(left)
-        except WorkerError:
-            pass
         finally:
             for reservation in list(self._crew.reservations):
                 self._crew.give_back(reservation)
-        until = time.monotonic() + 5.0
+        until = time.monotonic() + _LEAVE_S
         while self._crew.workers and (left := until - time.monotonic()) > 0:
             self.poll(left)
 
@@ -273,13 +265,9 @@ class RayExecutor:
             self._queue.append(Failed(start.trial, start.incarnation, Failure("start", str(error))))
             return None
         waiting = Waiting(start, order, self._demand(start.allocation.resources), time.monotonic())
-        worker = self._staying.pop(start.trial, None)
-        if worker is not None and worker.reservation.demand.key == waiting.demand.key:
-            self._assign(worker, waiting)
+        if self._staff.return_to(waiting):
             return None
-        if worker is not None:
-            self._release(worker)
-        self._waiting.add(waiting)
+        self._staff.waiting.add(waiting)
         return waiting.demand
 
     def _demand(self, request: Resources) -> Demand:
@@ -306,7 +294,7 @@ class RayExecutor:
         """End a trial that has no worker yet."""
         if not isinstance(command, (Stop, Pause, Kill)):
             return
-        waiting = self._waiting.withdraw(command.trial, command.incarnation)
+        waiting = self._staff.waiting.withdraw(command.trial, command.incarnation)
         if waiting is None:
             return
         if isinstance(command, Kill):
@@ -342,73 +330,6 @@ class RayExecutor:
         worker.doomed = True
         self._crew.give_back(worker.reservation)  # a process that is stopped does not hear of anything less
 
-    # -- who works where
-
-    def _match(self, demand: Demand) -> None:
-        """Give waiting trials the workers that are free, and have as many more hired as are lacking."""
-        idle = self._idle.get(demand.key, [])
-        while idle and self._waiting.count(demand):
-            self._assign(idle.pop(), self._waiting.next(demand))
-        lacking = self._waiting.count(demand)
-        if not lacking or self._is_closing:
-            return
-        free = [each for each in self._crew.reservations if not each.busy and each.demand.key == demand.key]
-        for reservation in free[:lacking]:
-            if reservation.fresh() is None:
-                self._crew.hire(reservation)
-        if lacking > len(free):
-            self._dismiss_others(demand)
-            for _ in range(lacking - len(free)):
-                self._crew.reserve(demand)
-
-    def _dismiss_others(self, demand: Demand) -> None:
-        """Give back what is reserved for trials of another kind, none of which waits."""
-        staying = {id(worker.reservation) for worker in self._staying.values()}
-        for reservation in list(self._crew.reservations):
-            other = reservation.demand
-            if other.key == demand.key or reservation.busy or id(reservation) in staying or self._waiting.count(other):
-                continue
-            self._idle.pop(other.key, None)
-            self._crew.give_back(reservation)
-
-    def _assign(self, worker: RayWorker, waiting: Waiting) -> None:
-        start, order, visible = waiting.start, waiting.order, worker.hello.visible if worker.hello else ""
-        if visible:
-            order = wire.encode(msgspec.structs.replace(wire.decode_assignment(order), visible=visible))
-        worker.ready = False
-        worker.is_used = worker.reservation.busy = True
-        worker.trial = start.trial
-        worker.incarnation = start.incarnation
-        worker.folder = start.folder
-        worker.exclusive = bool(worker.reservation.demand.held)
-        self._running[start.trial] = worker
-        self._board.send(worker.index, wire.ASSIGN + wire.ASSIGNED.pack(len(order)) + order)
-        if not (self._reuse or worker.exclusive) and self._start_ahead and worker.reservation.fresh() is None:
-            self._crew.hire(worker.reservation)
-
-    def _release(self, worker: RayWorker) -> None:
-        """Take back a worker that has kept itself for a trial: it is free for any, or leaves."""
-        worker.reservation.busy = False
-        if self._reuse:
-            self._is_free(worker)
-        else:
-            self._crew.dismiss(worker)
-
-    def _is_free(self, worker: RayWorker) -> None:
-        worker.ready = True
-        if not worker.reservation.busy and not worker.reservation.is_gone:
-            self._idle.setdefault(worker.reservation.demand.key, []).append(worker)
-            self._match(worker.reservation.demand)
-
-    def _vacate(self, reservation: Reservation) -> None:
-        """Let the next trial have a place: with its worker that was started ahead, if that is ready."""
-        reservation.busy = False
-        following = reservation.fresh()
-        if following is not None and following.ready:
-            self._is_free(following)
-        else:
-            self._match(reservation.demand)
-
     # -- what comes
 
     def _take(self, worker: RayWorker, kind: int, payload: bytes) -> None:
@@ -416,7 +337,7 @@ class RayExecutor:
             self._take_event(worker, kind, wire.decode_event(payload))
         elif kind == wire.READY:
             self._false_starts = 0
-            self._is_free(worker)
+            self._staff.is_free(worker)
         elif kind == HELLO:
             worker.hello = decode_hello(payload)
         elif kind == wire.REFUSED:
@@ -445,10 +366,10 @@ class RayExecutor:
             self._timed.discard(worker)
             worker.forget_trial()
             if stays:
-                self._staying[trial] = worker
+                self._staff.stay(worker, trial)
             else:
                 worker.reservation.busy = False
-                self._is_free(worker)
+                self._staff.is_free(worker)
             return
         worker.last = event
         worker.deadline = None
@@ -459,11 +380,11 @@ class RayExecutor:
             worker.trial = -1
         self._crew.dismiss(worker)
         if worker.trial < 0:
-            self._vacate(worker.reservation)
+            self._staff.vacate(worker.reservation)
 
     def _dissolve(self, worker: RayWorker, event: WorkerEvent) -> None:
         """Take the trial of a worker off the list, with its last event."""
-        del self._running[worker.trial]
+        del self._staff.running[worker.trial]
         self._queue.append(event)
 
     def _refused(self, worker: RayWorker, refused: wire.Refused) -> None:
@@ -499,42 +420,39 @@ class RayExecutor:
             self._settling.add(worker)
 
     def _gone(self, worker: RayWorker) -> None:
+        """Strike a worker off, and with it, unless it was meant to go, its place, whose node may be gone."""
         self._settling.discard(worker)
         self._timed.discard(worker)
         self._board.drop(worker.index)
-        news = worker.news[0] if worker.news else None
-        reservation = worker.reservation
-        self._staying = {trial: other for trial, other in self._staying.items() if other is not worker}
-        idle = self._idle.get(reservation.demand.key, [])
-        if worker in idle:
-            idle.remove(worker)
-        self._crew.forget(worker)
-        lost = None
-        if worker.trial >= 0:
+        self._staff.strike(worker)
+        news, reservation, had_trial = worker.news[0] if worker.news else None, worker.reservation, worker.trial >= 0
+        if had_trial:
             event = worker.last
             if event is None:
                 stderr = Path(self._path, worker.folder, "stderr")
-                lost = explain_loss(news, self._where(worker), worker.overdue, stderr)
-                event = Lost(worker.trial, worker.incarnation, lost)
+                failure = explain_loss(news, self._where(worker), worker.overdue, stderr)
+                event = Lost(worker.trial, worker.incarnation, failure)
             self._dissolve(worker, event)
-        elif not worker.is_used and not worker.doomed:
-            self._false_start(worker, news)
-        if worker.hello is not None and not worker.doomed:
-            self._nodes.suspect(worker.hello.node_id)
-        if not worker.doomed and (worker.trial >= 0 or not reservation.busy):
-            self._crew.give_back(reservation)  # its node may be gone: the next trial asks anew
-        if self._is_closing:
+        if not worker.doomed:
+            if worker.hello is not None:
+                self._nodes.suspect(worker.hello.node_id)
+            if not worker.ready and not worker.is_used and not node_died(news):
+                self._false_start(news)
+            if had_trial or not reservation.busy:
+                self._crew.give_back(reservation)
+            self._crew.dismiss(worker)  # where its word alone is lost
+        if self._staff.is_closing:
             return
-        if worker.trial >= 0 and not reservation.is_gone:
-            self._vacate(reservation)
+        if had_trial and not reservation.is_gone:
+            self._staff.vacate(reservation)
         else:
-            self._match(reservation.demand)
+            self._staff.match(reservation.demand)
 
     def _where(self, worker: RayWorker) -> str:
         return worker.hello.node_ip if worker.hello else "its node"
 
-    def _false_start(self, worker: RayWorker, news: BaseException | None) -> None:
-        """Give up when workers don't come up at all; one that its node took along says nothing."""
+    def _false_start(self, news: BaseException | None) -> None:
+        """Give up when workers don't come up at all."""
         self._false_starts += 1
         if is_hopeless(news) or self._false_starts > _FALSE_STARTS:
             raise WorkerError(
@@ -548,7 +466,7 @@ class RayExecutor:
     def _until_next(self, timeout: float | None) -> float | None:
         """Return how long to wait at most."""
         times = [] if timeout is None else [timeout]
-        times += [seconds for seconds in (self._waiting.look_in(), self._nodes.look_in()) if seconds is not None]
+        times += [seconds for seconds in (self._staff.waiting.look_in(), self._nodes.look_in()) if seconds is not None]
         if self._timed or self._settling:
             now = time.monotonic()
             times += [max(0.0, each.deadline - now) for each in self._timed if each.deadline is not None]
@@ -562,16 +480,22 @@ class RayExecutor:
                 self._kill(worker)
         for worker in list(self._settling):
             if worker.settle_by is not None and worker.settle_by <= now:
-                worker.doomed = worker.doomed or bool(worker.news)
-                self._crew.give_back(worker.reservation)
                 self._gone(worker)
 
     def _explain_waiting(self, waiting: Waiting, count: int) -> None:
-        waits = [each for each in self._crew.reservations if not each.busy and each.demand.key == waiting.demand.key]
-        placed = any(each.is_placed() for each in waits)
+        placed = self._staff.is_placed(waiting.demand)
         text = reason(waiting, count, placed=placed, nodes=self._nodes.there(), free=self._cluster.free())
         if text:
-            self._waiting.say([text])
+            self._staff.waiting.say([text])
+
+
+def _marked(job: Job) -> str:
+    """Return the token by which workers know the experiment's folder, which is put there."""
+    try:
+        Path(job.path).mkdir(parents=True, exist_ok=True)
+        return marked(job.path)
+    except OSError as error:
+        raise StorageError(f"The experiment's folder can't be written: {error}") from error
 
 
 def _grown(there: Resources, limit: Resources) -> Resources:
