@@ -12,7 +12,7 @@ from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprove
 from tunesmith.searchers.gp_crowd import Crowd
 from tunesmith.searchers.gp_model import Memo, Model, Modeller, best_feasible, is_due, lengths, own_generator
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
+from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, is_undominated
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, Everywhere, Region, length
 from tunesmith.searchers.gp_search import Search
@@ -167,7 +167,8 @@ def _acquisition(model: Model, pending: Array, rng: Generator) -> Acquisition:
         inner: Acquisition = LogImprovement(objectives[0], best)
     else:
         known = np.column_stack([posterior.fitted for posterior in objectives])
-        inner = VolumeGain(objectives, known[model.feasible], rng)
+        reached = known[model.feasible]
+        inner = AreaImprovement(objectives, reached) if len(objectives) == 2 else VolumeGain(objectives, reached, rng)
     return Feasible(inner, constraints) if constraints else inner
 
 

@@ -166,7 +166,7 @@ def _outputs(known: Known, places: Array) -> list[Array]:
     """Return what is to be modelled: warped scores, margins of constraints, and whether trials fail if some do."""
     scores = known.scores[places]
     failed: Array = np.isnan(scores).any(axis=1)  # type: ignore[assignment]
-    found = [warp(np.where(failed, np.nan, column)) for column in scores.T]
+    found = [warp(np.where(failed, np.nan, column), spread=scores.shape[1] == 1) for column in scores.T]
     found += [_margin(violations, failed) for violations in known.violations[places].T]
     return [*found, np.where(failed, -1.0, 1.0)] if failed.any() else found
 
