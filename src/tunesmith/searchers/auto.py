@@ -96,6 +96,7 @@ class AutoEngine:
     """Passes each question on to the engine that suits it."""
 
     name = "auto"
+    by_progress = True
 
     def __init__(self) -> None:
         self._engines: dict[str, Engine] = {}

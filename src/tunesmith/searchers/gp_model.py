@@ -116,8 +116,9 @@ class Modeller:
         thetas = [np.array(theta) for theta in memo.thetas] + [self._prior.usual] * (len(outputs) - len(memo.thetas))
         posteriors, surprise, roots = [], 0.0, {}
         for theta, values in zip(thetas, outputs, strict=False):
-            key = places[~new].tobytes(), theta.tobytes()
-            roots[key] = self._roots.get(key) or Root(Kernel(self._prior.is_category, theta), known.rows[places[~new]])
+            rows = known.rows[places[~new]]
+            key = rows.tobytes(), theta.tobytes()
+            roots[key] = self._roots.get(key) or Root(Kernel(self._prior.is_category, theta), rows)
             posteriors.append(Posterior(roots[key].extended(known.rows[places[new]]), values))
             surprise = max([surprise, *posteriors[-1].surprises()[new].tolist()])
         self._roots = roots

@@ -102,6 +102,7 @@ class TPEEngine:
     """
 
     name = "tpe"
+    by_progress = True
 
     def __init__(self, *, doubtful: bool = False) -> None:
         self._doubtful = doubtful
@@ -172,7 +173,7 @@ def _others(known: Known, others: Array, rng: Generator) -> tuple[Array, Array]:
 
     Of very many, the newest are taken and some of the older ones.
     """
-    pending = known.pending[-_KEPT // 2 :]
+    pending = np.concatenate([known.aside, known.pending])[-_KEPT // 2 :]
     room = _KEPT - len(pending)
     if len(others) > room:
         older = np.unique(rng.integers(0, len(others) - room // 2, room - room // 2))
