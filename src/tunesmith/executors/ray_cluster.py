@@ -94,17 +94,20 @@ class Cluster:
             arguments["runtime_env"] = dict(runtime_env)
         try:
             ray.init(address, **(arguments | dict(options)))
-        except ConnectionError as error:
-            if "InvalidAuthToken" in f"{error.__cause__}" or "AUTH_TOKEN" in f"{error}{error.__cause__}":
-                raise WorkerError(_no_token(address)) from error
-            if address == "auto":
-                raise ArgumentError(f"{_no_ray_at(address)} ({error})") from error
-            raise WorkerError(f"The Ray at {address!r} can't be joined: {error}") from error
         except (RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
-            what = (
-                "Ray does not start on this machine" if self.started_here else f"The Ray at {address!r} can't be joined"
+            raise self._refused(address, error) from error
+
+    def _refused(self, address: str, error: Exception) -> ArgumentError | WorkerError:
+        reasons = f"{error}{error.__cause__}"
+        if "InvalidAuthToken" in reasons or "AUTH_TOKEN" in reasons:
+            return WorkerError(
+                f"The Ray at {address!r} wants its token and was not shown the right one. Copy ~/.ray/auth_token from "
+                "its head node to this machine, or set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token."
             )
-            raise WorkerError(f"{what}: {error}") from error
+        if address == "auto" and isinstance(error, ConnectionError):
+            return ArgumentError(f"{_no_ray_at(address)} ({error})")
+        what = "Ray does not start on this machine" if self.started_here else f"The Ray at {address!r} can't be joined"
+        return WorkerError(f"{what}: {error}")
 
     @property
     def own_ip(self) -> str:
@@ -153,13 +156,6 @@ def _no_ray_at(address: str) -> str:
             "`ray start --head`, give its address, or leave address= out to have one started for this run."
         )
     return f"There is no Ray cluster at {address!r}. `ray status` on the cluster's head node shows its address."
-
-
-def _no_token(address: str) -> str:
-    return (
-        f"The Ray at {address!r} wants its token and was not shown the right one. Copy ~/.ray/auth_token from its head "
-        "node to this machine, or set RAY_AUTH_TOKEN, and RAY_AUTH_MODE=token."
-    )
 
 
 def _check_same(address: str | None, ray: Any) -> None:
