@@ -174,6 +174,9 @@ class Raw:
         class Actor:
             def ping(self) -> None: ...
 
+            def doze(self) -> None:
+                time.sleep(1.0)
+
         self.actor = ray.remote(Actor).options(num_cpus=1)
 
     def starts(self, count: int = 20) -> float:
@@ -196,6 +199,24 @@ class Raw:
         for actor in pending.values():
             ray.kill(actor)
         return count / took
+
+    def makespan(self, count: int = 200) -> float:
+        """Seconds that eight new actors take for as many calls of one second, one at a time each."""
+        ray, left = self.ray, count
+        begun = time.perf_counter()
+        actors = [self.actor.remote() for _ in range(CPUS)]
+        pending = {actor.doze.remote(): actor for actor in actors}
+        left -= CPUS
+        while pending:
+            for done in ray.wait(list(pending))[0]:
+                actor = pending.pop(done)
+                if left:
+                    left -= 1
+                    pending[actor.doze.remote()] = actor
+        took = time.perf_counter() - begun
+        for actor in actors:
+            ray.kill(actor)
+        return took
 
     def calls(self, count: int = 4000) -> float:
         """Calls a second of two actors, each of which has one under way: what reports through Ray could come to."""
