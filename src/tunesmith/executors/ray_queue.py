@@ -50,6 +50,10 @@ class Queue:
         """Return how many wait for a place like this."""
         return len(self._by_key.get(demand.key, ()))
 
+    def has_others(self, demand: Demand) -> bool:
+        """Whether somebody waits for another kind of place."""
+        return any(queue and key != demand.key for key, queue in self._by_key.items())
+
     def withdraw(self, trial: int, incarnation: int) -> Waiting | None:
         """Take a trial out, if it is there."""
         for queue in self._by_key.values():

@@ -57,6 +57,7 @@ class Staff:
         if not worker.reservation.busy and not worker.reservation.is_gone:
             self._idle.setdefault(worker.reservation.demand.key, []).append(worker)
             self._take_idle(worker.reservation.demand)
+            self._make_room(worker.reservation)
 
     def vacate(self, reservation: Reservation) -> None:
         """Let the next trial have a place: with the worker that was started ahead, if that is ready."""
@@ -65,10 +66,16 @@ class Staff:
         if following is not None and following.ready:
             self.is_free(following)
         self.match(reservation.demand)
+        self._make_room(reservation)
 
     def stay(self, worker: RayWorker, trial: int) -> None:
-        """Have a worker wait for its trial's next start."""
+        """Have a worker wait for its trial's next start, unless others wait for places."""
         self._staying[trial] = worker
+        reservation = worker.reservation
+        if self.waiting.count(reservation.demand) or self.waiting.has_others(reservation.demand):
+            self._dissuade(trial)
+            self.match(reservation.demand)
+            self._make_room(reservation)
 
     def return_to(self, waiting: Waiting) -> bool:
         """Give a trial the worker that has stayed for it; False if there is none that will do."""
@@ -102,6 +109,18 @@ class Staff:
         while idle and self.waiting.count(demand):
             self._assign(idle.pop(), self.waiting.next(demand))
 
+    def _make_room(self, reservation: Reservation) -> None:
+        """Give a place back that nobody wants while trials of another kind wait for theirs."""
+        if reservation.busy or reservation.is_gone:
+            return
+        if self.waiting.has_others(reservation.demand) and not self.waiting.count(reservation.demand):
+            self._give_back(reservation)
+
+    def _give_back(self, reservation: Reservation) -> None:
+        idle = self._idle.get(reservation.demand.key, [])
+        idle[:] = [worker for worker in idle if worker.reservation is not reservation]
+        self.crew.give_back(reservation)
+
     def _dissuade(self, trial: int) -> None:
         """Take back a worker that has stayed for a trial: it is free for any, or leaves."""
         worker = self._staying.pop(trial)
@@ -119,8 +138,7 @@ class Staff:
         for reservation in list(self.crew.reservations):
             other = reservation.demand
             if other.key != demand.key and not reservation.busy and not self.waiting.count(other):
-                self._idle.pop(other.key, None)
-                self.crew.give_back(reservation)
+                self._give_back(reservation)
 
     def _assign(self, worker: RayWorker, waiting: Waiting) -> None:
         start, order, visible = waiting.start, waiting.order, worker.hello.visible if worker.hello else ""
