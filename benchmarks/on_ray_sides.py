@@ -45,12 +45,14 @@ class Side:
         raise NotImplementedError
 
     def trials(self, few: int, more: int, *, reuse: bool) -> float:
-        """Trials a second: the difference between a long run and a short one."""
+        """Trials a second: the difference between a long run and a short one, after one that is not counted."""
+        self.run("nothing", few, reuse=reuse)
         short = self.run("nothing", few, reuse=reuse)
         return more / (self.run("nothing", few + more, reuse=reuse) - short)
 
     def reports(self, count: int) -> float:
-        """Reports a second that ASHA decides on, of two workers that do nothing else."""
+        """Reports a second that ASHA decides on, of two workers that do nothing else, measured likewise."""
+        self.run("chatty", WORKERS, reuse=True, reports=50)
         short, long = (self.run("chatty", WORKERS, reuse=True, reports=n) for n in (50, 50 + count // WORKERS))
         return count / (long - short)
 
@@ -159,7 +161,7 @@ class Tune(Side):
         return self.trials(4, 80, reuse=True)
 
     def asha(self) -> float:
-        return self.reports(2000)
+        return self.reports(4000)
 
     def first(self) -> None:
         self.run("nothing", 1, reuse=False)

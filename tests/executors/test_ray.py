@@ -284,6 +284,16 @@ def test_what_a_node_cannot_import_is_named_with_how_to_send_it(talk_to: Callabl
         talk.wait(Completed)
 
 
+def test_what_a_runtime_env_has_reaches_the_trials(talk_to: Callable[..., Talk]) -> None:
+    def train(config: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": 0, "greeting": os.environ.get("GREETING")}
+
+    talk = talk_to(runtime_env={"env_vars": {"GREETING": "hello"}})
+    talk.open(train).start(0)
+    assert talk.wait(Reported).metrics["greeting"] == "hello"
+    assert type(talk.end()) is Completed
+
+
 def test_a_ray_that_was_there_before_is_there_afterwards_and_another_is_refused(talk_to: Callable[..., Talk]) -> None:
     import ray
 
