@@ -141,7 +141,8 @@ def check_reachable(address: str) -> None:
         host = port = None
     if not host or port is None or (not is_client and "/" in address):
         raise ArgumentError(
-            f"The address of a Ray cluster is 'auto', 'host:port' or 'ray://host:port'; got {address!r}."
+            f"The address of a Ray cluster is 'auto', 'host:port' or 'ray://host:port'; got {address!r} (from "
+            "RAY_ADDRESS, where no address is given)."
         )
     try:
         socket.create_connection((host, port), timeout=_REACH_S).close()
