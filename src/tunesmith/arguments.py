@@ -149,7 +149,7 @@ def check_seed(seed: Any) -> int | None:
 
 
 def check_trainable(trainable: Any) -> Any:
-    """Return what is to be run: for a name, or for what belongs to RLlib, the trainable that its integration makes of it.
+    """Return what is to be run: for a name, or what is RLlib's, the trainable that its integration makes of it.
 
     The integration is found by its name, as it may be taken away.
     """

@@ -63,7 +63,7 @@ class RLlibTrainable(Trainable):
 
         return pickle.loads(cls.base)
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Build the algorithm, and a Ray for it where there is none."""
         self.rllib: Any = None
         self._cpus: float | None = None  # that Ray was asked for
@@ -179,14 +179,16 @@ def _described(given: Any) -> tuple[str, Any]:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
     if isinstance(given, type) and issubclass(given, Algorithm):
-        name = given.__name__
-        if name in ALGORITHMS and type(given.get_default_config()) is type(default_config(name)):
+        cls: Any = given
+        name = cls.__name__
+        if name in ALGORITHMS and type(cls.get_default_config()) is type(default_config(name)):
             return name, None
-        given = given.get_default_config().env_runners(num_env_runners=0)
+        given = cls.get_default_config().env_runners(num_env_runners=0)
     if isinstance(given, AlgorithmConfig):
         return given.algo_class.__name__, given.copy(copy_frozen=False)
     raise ArgumentError(
-        f"An algorithm of RLlib is given by its name, such as 'PPO', its class or an AlgorithmConfig; got {given!r:.200}."
+        "An algorithm of RLlib is given by its name, such as 'PPO', its class or an AlgorithmConfig; got "
+        f"{given!r:.200}."
     )
 
 

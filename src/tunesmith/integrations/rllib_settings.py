@@ -22,7 +22,7 @@ _METHODS = (
 
 
 def default_config(algorithm: str) -> Any:
-    """Return RLlib's ``AlgorithmConfig`` of an algorithm, with its defaults, but for sampling in the trial's own process.
+    """Return RLlib's defaults for an algorithm, an ``AlgorithmConfig``, but for sampling in the trial's own process.
 
     Raises:
         MissingPackageError: RLlib or what it needs is not installed.
@@ -34,7 +34,9 @@ def default_config(algorithm: str) -> Any:
     except ImportError as error:
         raise missing(error) from error
     config = getattr(module, f"{algorithm}Config")()
-    return config.env_runners(num_env_runners=0)
+    # RLlib throws away what an env runner has sampled if that took longer than a minute, and where there are fewer of
+    # them than a script was written for it does.
+    return config.env_runners(num_env_runners=0, sample_timeout_s=3600.0)
 
 
 def configured(base: Any, settings: Mapping[str, Any], granted: Mapping[str, float], algorithm: str) -> Any:

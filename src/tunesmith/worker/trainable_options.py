@@ -91,8 +91,8 @@ def unwrap(trainable: Any) -> tuple[Callable[..., Any], dict[str, Any], Resource
         )
     if not callable(trainable):
         raise ArgumentError(
-            "The trainable must be a function of the configuration, a subclass of tunesmith.Trainable or, for run(), the"
-            f" name of one of RLlib's algorithms; got {trainable!r:.200}."
+            "The trainable must be a function of the configuration or a subclass of tunesmith.Trainable (for run() "
+            f"also the name of an algorithm of RLlib's), got {trainable!r:.200}."
         )
     return trainable, parameters, resources, trainable_name(trainable)
 
