@@ -113,9 +113,10 @@ class RLlibTrainable(Trainable):
             _each(group, partial(_set_learning_rates, rates))  # where it is no schedule, which goes by steps
         kept = json.loads((place / _BESIDE).read_text(encoding="utf-8")) if (place / _BESIDE).exists() else {}
         self._last = kept.get("last", {})
-        if kept.get("kl") and kept.get("kl_coeff") == self._kl_coeff():  # else it is to begin from the new one
-            self._kl = kept["kl"]
-            _each(group, partial(_set_kl_coefficients, self._kl))
+        own = self._kl_coeff()
+        self._kl = kept.get("kl", {}) if kept.get("kl_coeff") == own else {}  # else it was explored, and begins anew
+        if own is not None:
+            _each(group, partial(_set_kl_coefficients, self._kl, own))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Build the algorithm anew within this process, which has imported RLlib and started its Ray already."""
@@ -219,11 +220,10 @@ def _optimizers(learner: Any) -> list[tuple[str, Any]]:
     return [pair for module in sorted(learner.module.keys()) for pair in learner.get_optimizers_for_module(module)]
 
 
-def _set_kl_coefficients(coefficients: dict[str, float], learner: Any) -> None:
+def _set_kl_coefficients(coefficients: dict[str, float], initial: float, learner: Any) -> None:
     """Go on with PPO's coefficients of the KL term where they had got to; RLlib's checkpoints do not have them."""
     current = getattr(learner, "curr_kl_coeffs_per_module", None)
     if current is None:
         return
-    for module, value in coefficients.items():
-        if module in learner.module:
-            current[module].fill_(value)
+    for module in learner.module.keys():  # noqa: SIM118 - it is no dict
+        current[module].fill_(coefficients.get(module, initial))

@@ -67,7 +67,8 @@ def _numbers(part: Mapping[str, Any], path: str) -> Iterator[tuple[str, float | 
         here = f"{path}/{name}" if path else str(name)
         if isinstance(value, Mapping):
             yield from _numbers(value, here)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            yield here, value
-        elif hasattr(type(value), "__float__") and not (isinstance(value, bool) or getattr(value, "ndim", 0)):
+        elif isinstance(value, int):
+            if not isinstance(value, bool):
+                yield here, value
+        elif hasattr(type(value), "__float__") and not getattr(value, "ndim", 0):
             yield here, float(value)  # text, lists and arrays are nothing that a run could compare
