@@ -26,6 +26,10 @@ class Agent(RLlibTrainable):
         Raises:
             TuneError: a setting has no counterpart today, or RLlib is not installed.
         """
+        try:
+            said = translate(config).sentence()
+        except ArgumentError as error:
+            raise TuneError(str(error)) from error
         lacking = [name for name in _PACKAGES if PathFinder.find_spec(name) is None]
         if lacking:
             raise TuneError(
@@ -33,10 +37,6 @@ class Agent(RLlibTrainable):
                 f' "tunesmith[rllib]". Or register your own trainable by that name: tune.register_trainable('
                 f"{cls.algorithm!r}, cls)."
             )
-        try:
-            said = translate(config).sentence()
-        except ArgumentError as error:
-            raise TuneError(str(error)) from error
         if said:
             log("INFO", said)
 
