@@ -66,7 +66,7 @@ class RLlibTrainable(Trainable):
     def setup(self, config: dict[str, Any], **parameters: Any) -> None:
         """Build the algorithm, and a Ray for it where there is none."""
         self.rllib: Any = None
-        self._cpus: float | None = None  # that Ray was asked for
+        self._has_joined = False
         self._last: dict[str, float] = {}
         self._kl: dict[str, float] = {}
         self._build(config)
@@ -76,11 +76,9 @@ class RLlibTrainable(Trainable):
         if isinstance(env, str) and env in self.environments:
             config = {**config, "env": self.environments[env]}
         made = configured(self._base(), config, self.trial_resources, self.algorithm)
-        cpus = needs(sizes_of(made)).others
-        if self._cpus is None or cpus > self._cpus:
-            self._leave()
-            ENGINE.join(cpus)
-            self._cpus = cpus
+        if not self._has_joined:
+            ENGINE.join()
+            self._has_joined = True
         self.rllib = made.build_algo()
 
     def step(self) -> dict[str, Any]:
@@ -128,7 +126,9 @@ class RLlibTrainable(Trainable):
     def cleanup(self) -> None:
         """End the algorithm's processes, and Ray if it was started for it."""
         self._stop()
-        self._leave()
+        if self._has_joined:
+            self._has_joined = False
+            ENGINE.leave()
 
     def _stop(self) -> None:
         algorithm, self.rllib = self.rllib, None
@@ -136,11 +136,6 @@ class RLlibTrainable(Trainable):
             algorithm.stop()
             with suppress(OSError):  # RLlib makes an empty folder for each algorithm
                 Path(algorithm.logdir).rmdir()
-
-    def _leave(self) -> None:
-        if self._cpus is not None:
-            self._cpus = None
-            ENGINE.leave()
 
     def _kl_coeff(self) -> Any:
         return getattr(self.rllib.config, "kl_coeff", None)

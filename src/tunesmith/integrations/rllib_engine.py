@@ -6,13 +6,14 @@ import logging
 import os
 import shutil
 import tempfile
-from math import ceil
 from typing import Any, Final
 
-from tunesmith.errors import MissingPackageError, ResourceError
+from tunesmith.errors import MissingPackageError
 
-_STORE_BYTES = 80_000_000  # about the least that Ray takes
-_STORE_BYTES_SHARED = 200_000_000  # where other processes send what they have sampled; Ray spills beyond
+_STORE_BYTES = 200_000_000  # for what processes send each other; Ray spills what is beyond
+_CPUS = (
+    1000  # how many processes a trial may start was decided when it was granted its share: Ray is not to decide again
+)
 _LONGEST = 20  # characters of the temporary folder: the paths of Ray's sockets have room for about a hundred
 
 
@@ -25,62 +26,46 @@ class Engine:
     """
 
     def __init__(self) -> None:
-        self._users = 0
-        self._cpus = -1  # of our own; below 0 there is none
+        self._users = 0  # of our own; without any there is none
         self._folder: str | None = None
 
-    def join(self, cpus: float) -> None:
-        """Be sure that there is a Ray that can start processes with so many CPUs in all, beside this one.
+    def join(self) -> None:
+        """Be sure that there is a Ray.
 
         Raises:
-            MissingPackageError: Ray is not installed.
-            ResourceError: it is in use by another trial of this process, and too small for this one.
+            MissingPackageError: it is not installed.
         """
         ray = import_ray()
-        if ray.is_initialized() and self._cpus < 0:
+        if ray.is_initialized() and not self._users:
             return
-        wanted = ceil(cpus)
-        if self._cpus >= 0 and wanted > self._cpus:
-            if self._users:
-                raise ResourceError(
-                    f"The Ray of this process has {self._cpus} CPUs, and this trial's processes need {wanted}: give all"
-                    " trials the same number of env runners, or each a process of its own with executor='local'."
-                )
-            self._end()
-        if self._cpus < 0:
-            self._start(wanted)
+        if not self._users:
+            self._start()
         self._users += 1
 
     def leave(self) -> None:
         """End our own Ray when nobody is left who uses it."""
-        if self._cpus < 0:
+        if not self._users:
             return
         self._users -= 1
-        if self._users <= 0:
-            self._end()
+        if not self._users:
+            import_ray().shutdown()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
-    def _start(self, cpus: int) -> None:
-        ray = import_ray()
+    def _start(self) -> None:
         if len(tempfile.gettempdir()) <= _LONGEST:
             self._folder = tempfile.mkdtemp(prefix="rllib_")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(
+        import_ray().init(
             address="local",
-            num_cpus=cpus,
+            num_cpus=_CPUS,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            object_store_memory=_STORE_BYTES_SHARED if cpus else _STORE_BYTES,
+            object_store_memory=_STORE_BYTES,
             _temp_dir=self._folder,
         )
-        self._cpus, self._users = cpus, 0
-
-    def _end(self) -> None:
-        import_ray().shutdown()
-        self._cpus, self._users = -1, 0
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
 
 def import_ray() -> Any:
