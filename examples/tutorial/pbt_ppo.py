@@ -42,7 +42,7 @@ if __name__ == "__main__":
         },
         metric="episode_reward_mean",
         mode="max",
-        num_samples=2 if small else 8,
+        num_samples=3 if small else 8,
         stop={"training_iteration": 3} if small else None,
         time_budget_s=args.hours * 3600,
         scheduler=tune.PopulationBasedTraining(
