@@ -245,7 +245,7 @@ def test_pbt_ppo_example_trains_perturbs_and_goes_on_from_donors(tmp_path: Path)
     for folder in folders:
         last = json.loads((folder / "result.json").read_text().splitlines()[-1])
         assert last["training_iteration"] >= 3  # a clone goes on from its donor's
-        assert last["timesteps_total"] >= 900
+        assert last["timesteps_total"] >= 700
         assert 50 < last["episode_reward_mean"] < 300
 
 
