@@ -159,6 +159,7 @@ def run(
         StorageError: the folder can't be written.
         ExperimentDamagedError: what is to be resumed can't be read; the message has the command that recovers it.
         NotPicklableError: the trainable can't be sent to a worker.
+        MissingPackageError: RLlib is to run it, or another extra is named, and is not installed.
         ResourceError: a trial asks for more than there is.
 
     Example:

@@ -21,6 +21,7 @@ from tests.conftest import Run
 pytest.importorskip("ray.rllib", exc_type=ImportError)
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("default")]
 
+from tunesmith.arguments import check_trainable  # noqa: E402 - as below
 from tunesmith.integrations.rllib import RLlibTrainable, trainable  # noqa: E402 - after what it needs
 from tunesmith.integrations.rllib_engine import ENGINE  # noqa: E402 - as above
 
@@ -174,6 +175,8 @@ def test_classes_and_configurations_are_algorithms_too() -> None:
     from ray.rllib.algorithms.ppo import PPO, PPOConfig
 
     assert (trainable(PPO).__name__, trainable(PPO).base) == ("PPO", None)
+    assert issubclass(check_trainable(PPO), RLlibTrainable)  # as `run` takes them
+    assert issubclass(check_trainable(PPOConfig()), RLlibTrainable)
     config = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0).training(train_batch_size=128)
     agent = trainable(config)({"lr": 2e-4, "minibatch_size": 64, "num_epochs": 1})
     try:
