@@ -67,6 +67,8 @@ THIRD_PARTY = {
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
     "torch": {"integrations.torch"},
+    "ray": {"integrations.rllib", "integrations.rllib_engine", "integrations.rllib_settings"},
+    "stable_baselines3": {"integrations.sb3"},
 }
 
 

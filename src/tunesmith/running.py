@@ -27,7 +27,7 @@ from tunesmith.worker.trainable_options import unwrap
 
 
 def run(
-    trainable: Callable[..., Any],
+    trainable: Callable[..., Any] | str,
     config: Mapping[str, Any] | None = None,
     *,
     metric: str | Sequence[str] | None = None,
@@ -78,7 +78,8 @@ def run(
 
     Args:
         trainable: a function of the configuration that calls `tunesmith.report`, yields or returns results, or a
-            subclass of `tunesmith.Trainable`; or either from `with_parameters` or `with_resources`.
+            subclass of `tunesmith.Trainable`; or either from `with_parameters` or `with_resources`. A name, such as
+            ``"PPO"``, is an algorithm of RLlib's, of which the class and an ``AlgorithmConfig`` may be given, too.
         config: the search space: nested dicts and lists with domains such as ``tune.uniform(0, 1)``; all else is
             passed on as it is. Each trial gets a deep copy of its own.
         metric: the name of the reported value to optimise. Needed for ``results.best_config``. A list names several
@@ -92,7 +93,8 @@ def run(
         scheduler: decides which trials go on; by default all of them do, first in, first out.
         stop: ends trials: thresholds such as ``{"training_iteration": 10}`` (any one reached from below), a function
             of ``(trial_id, result)``, a `Stopper`, or a list of these.
-        resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; one CPU by default.
+        resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; by default what the trainable says, or
+            one CPU.
         name: of the experiment and its folder; made from the trainable's name and the date by default.
         storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
         resume: True goes on with the experiment `name`, ``"auto"`` does if there is one. ``"errored"`` also tries the
@@ -157,6 +159,7 @@ def run(
         StorageError: the folder can't be written.
         ExperimentDamagedError: what is to be resumed can't be read; the message has the command that recovers it.
         NotPicklableError: the trainable can't be sent to a worker.
+        MissingPackageError: RLlib is to run it, or another extra is named, and is not installed.
         ResourceError: a trial asks for more than there is.
 
     Example:
@@ -168,7 +171,8 @@ def run(
         {'x': 2.9517...}
     """
     check.refuse_unknown(unknown, run)
-    plain, parameters, requested, trainable_name = unwrap(trainable)
+    plain, parameters, requested, trainable_name = unwrap(check.check_trainable(trainable))
+    check.check_config(plain, config)
     check.check_saving(plain, checkpoint_freq, checkpoint_at_end=checkpoint_at_end)
     objective = check.check_objective(metric, mode, constraints)
     plan = Plan(
@@ -181,7 +185,7 @@ def run(
         searcher=check.check_searcher(search_alg),
         scheduler=check.check_scheduler(scheduler or FIFOScheduler(), num_samples),
         stopper=make_stopper(stop),
-        resources=check.check_resources(resources_per_trial, requested),
+        resources=check.check_resources(resources_per_trial, requested, plain),
         name=check.check_name(name),
         storage=check.check_path("storage_path", storage_path),
         resume=check.check_one_of("resume", resume, (False, True, "auto", *WISHES)),

@@ -131,12 +131,13 @@ def _prepared(session: Session, config: dict[str, Any], seat: Seat) -> Trainable
     order = session.order
     identity = (order.trial_id, order.name, session.folder)
     instance = seat.instance
-    if instance is not None and not trainables.reset(instance, config, identity):
+    if instance is not None and not trainables.reset(instance, config, identity, session.resources):
         seat.clear()
         instance = None
     if instance is None:
         cls: Any = session.job.trainable
-        instance = seat.instance = trainables.create(cls, config, session.job.parameters, identity)
+        made = trainables.create(cls, config, session.job.parameters, identity, session.resources)
+        instance = seat.instance = made
     if order.checkpoint is not None:
         trainables.read_state(instance, Path(session.job.path, order.checkpoint.path))
     trainables.resume_counting(instance, order.iteration, order.time_total_s)
