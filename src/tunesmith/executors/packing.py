@@ -7,6 +7,7 @@ import os
 from tunesmith.commands import Start
 from tunesmith.executors.pickling import pack_config
 from tunesmith.worker import wire
+from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
 from tunesmith.worker.process import THREAD_LIMITS
 
@@ -32,6 +33,7 @@ def job_sheet(
         {name: value for name, value in threads.items() if name not in os.environ},
         [name for name in THREAD_LIMITS if name in os.environ],
         prepare,
+        b"" if job.remote is None else dumps(job.remote),
     )
 
 

@@ -91,7 +91,7 @@ class EventStore:
         except StorageError:
             raise
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
 
     @classmethod
     def create(cls, path: Path, durability: Durability = "normal") -> EventStore:
@@ -120,7 +120,7 @@ class EventStore:
                 sync_folder(path.parent.parent)
             connection = _connect(path)
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         return cls._to_write(path, connection, durability)
 
     @classmethod
@@ -141,7 +141,7 @@ class EventStore:
                     f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'; COMMIT"
                 )
         except sqlite3.Error as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         return cls._to_write(path, connection, durability)
 
     @classmethod
@@ -166,7 +166,7 @@ class EventStore:
             except sqlite3.OperationalError:  # SQLite can't make its own files there, so nobody writes either
                 return cls._to_read(path, alone)
         except sqlite3.Error as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
 
     @classmethod
     def open_aside(cls, path: Path) -> EventStore:
@@ -202,7 +202,7 @@ class EventStore:
                 self._tail.append(rows)
                 self._waiting += rows
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         self._next = seq
 
     def _move(self, rows: Sequence[Row] = ()) -> None:
@@ -230,7 +230,7 @@ class EventStore:
             if self._waiting:
                 self._move()
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
 
     def _read_tail(self) -> list[Row]:
         """Return the rows of the tail that are not in the database."""
@@ -325,7 +325,7 @@ class EventStore:
                     places = found[trial] = array("Q")
                 places.append(seq)
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         return found
 
     def read_at(self, places: Sequence[int]) -> Iterator[tuple[int, Event]]:
@@ -357,7 +357,7 @@ class EventStore:
                     self._check(rows)
                 yield seqs, self._decode(seqs, bodies)
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
 
     def _check(self, rows: Sequence[tuple[int, Any, int | None]]) -> None:
         for seq, body, crc in rows:
@@ -378,6 +378,32 @@ class EventStore:
                 raise damaged(self.path, f"event {seq} is no event that this version knows ({error})") from error
         return events
 
+    def sums(self) -> Iterator[tuple[int, int | None]]:
+        """Yield the number and the checksum of every event, in order: enough to tell one record from another.
+
+        Raises:
+            StorageError: the database can't be read.
+        """
+        try:
+            self._join_tail()
+            yield from self._db.execute(f"SELECT seq, {self._crc} FROM events ORDER BY seq")
+        except sqlite3.Error as error:
+            raise storage_error(self.path, error) from error
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy the database and the tail, as of now, into an empty one.
+
+        Raises:
+            StorageError: the tail is damaged.
+            sqlite3.Error: the database can't be read, or `target` not be written.
+        """
+        rows = self._read_tail()  # before the database, which then is as new at least
+        self._db.backup(target)
+        (last,) = target.execute(_LAST).fetchone()
+        target.execute("BEGIN")
+        target.executemany(_INSERT, [row for row in rows if row[0] > last])
+        target.execute("COMMIT")
+
     def check(self) -> None:
         """Let SQLite look at all of its structures, which takes longer than to read the events.
 
@@ -387,7 +413,7 @@ class EventStore:
         try:
             (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         if found != b"ok":
             raise damaged(self.path, found.decode(errors="replace"))
 
@@ -472,7 +498,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _BROKEN = ("not a database", "no such table", "no such column", "malformed", "corrupt")
 
 
-def _storage_error(path: Path, error: sqlite3.Error | OSError) -> StorageError:
+def storage_error(path: Path, error: sqlite3.Error | OSError) -> StorageError:
+    """Return the error for what SQLite, or the disk, has said about the database at `path`."""
     text = str(error)
     if "full" in text or "disk I/O" in text or getattr(error, "errno", None) in _FULL:
         return StorageError(
