@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from math import isfinite
@@ -214,6 +215,8 @@ def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:
 def check_storage(path: Any, options: Any, executor: Any) -> Any:
     """Return the path of a folder, the place elsewhere that a URL names, or None."""
     text = str(path) if isinstance(path, (str, os.PathLike)) else ""
+    if isinstance(path, os.PathLike) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ArgumentError(f"storage_path: a Path takes a slash out of a URL, as in {text!r:.60}. Give it as a text.")
     if path is None or (text and "://" not in text and "::" not in text):
         if options:
             raise ArgumentError("storage_options= is for a URL as storage_path=, such as 's3://bucket/runs'.")

@@ -152,7 +152,9 @@ def _drive(
         configure=partial(_configure, plan.space),
         record=_record,
         # Confirmations are beside those that the search may have, of which the searcher keeps count itself.
-        limits=msgspec.structs.replace(plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total),
+        limits=msgspec.structs.replace(
+            plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total, **place.grace
+        ),
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )

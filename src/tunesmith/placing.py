@@ -20,12 +20,23 @@ if TYPE_CHECKING:  # where no URL is used it is not imported
     from tunesmith.remote.storage import RemoteStorage
     from tunesmith.store.mirror import Mirror
 
+_STOP_S, _PAUSE_S = 60.0, 300.0
+
 
 class Place(msgspec.Struct, frozen=True):
     """The experiment's `folder` on this machine, and where it is copied to, if it is."""
 
     folder: Path
     remote: RemoteStorage | None = None
+
+    @property
+    def grace(self) -> dict[str, float]:
+        """The limits of a run for how long a trial may take to save, where they are others: what is sent takes time."""
+        return (
+            {}
+            if self.remote is None
+            else {"stop_grace_s": _STOP_S, "pause_grace_s": max(_PAUSE_S, self.remote.retry_s)}
+        )
 
     def __str__(self) -> str:
         return str(self.folder) if self.remote is None else f"{self.remote.shown} (on this machine: {self.folder})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from tunesmith.errors import ArgumentError, MissingPackageError, StorageError, TunesmithError
@@ -18,6 +19,7 @@ _WRONG: Final = frozenset({
     "TypeError", "ValueError", "AttributeError", "NotImplementedError", "ImportError", "ModuleNotFoundError",
     "ParamValidationError", "UnknownServiceError", "InvalidEndpointURLError", "IsADirectoryError", "NotADirectoryError",
 })  # fmt: skip
+_GONE_S: Final = 30.0  # what is missing where it was before: a part that was sent, or all, while a server starts
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "sftp": "sftp", "ssh": "sftp"}
 _WHERE: Final = {
     "s3": "storage_options={'key': ..., 'secret': ...}, the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
@@ -27,10 +29,12 @@ _WHERE: Final = {
 }
 
 
-def passes(error: BaseException) -> bool:
-    """Whether the same call may succeed later: the server was away, or busy."""
+def patience_s(error: BaseException) -> float:
+    """Return for how many seconds the same call is worth another try: for ever where the server was away, or busy."""
+    if isinstance(error, FileNotFoundError):
+        return _GONE_S
     names = {cls.__name__ for cls in type(error).__mro__}
-    return not isinstance(error, (FileNotFoundError, TunesmithError)) and not names & (_REFUSED | _WRONG)
+    return -inf if isinstance(error, TunesmithError) or names & (_REFUSED | _WRONG) else inf
 
 
 def missing(storage: RemoteStorage, error: ImportError) -> MissingPackageError:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tunesmith.errors import StorageError
-from tunesmith.remote.causes import chained, missing, passes, told
+from tunesmith.remote.causes import chained, missing, patience_s, told
 from tunesmith.remote.storage import RemoteStorage
 
 CHUNK: Final = 1 << 20  # bytes that are held at once
 _BLOCK: Final = 8 << 20  # bytes of a part of an upload; object stores want 5 MiB at least
 _PARTS_MAX: Final = 9_000  # S3 has 10,000 at most
-_PREFETCHED: Final = 64  # requests of 32 KiB that are under way to an SFTP server at most
+_PACKET: Final = 32 << 10  # bytes that an SFTP server sends at once
 _SILENCE_S: Final = 60.0  # an SFTP server that says nothing for so long is away
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # Where a file is there at once and whole, or not at all, and folders need not be made.
@@ -88,10 +88,8 @@ class Files:
 
         def copy() -> Any:
             hashed = None if digest is None else digest.copy()
-            with self._open(name, "rb") as reader, target.open("wb") as writer:
-                if hasattr(reader, "prefetch"):  # paramiko would wait for each 32 KiB
-                    reader.prefetch(reader.stat().st_size, _PREFETCHED)
-                while chunk := reader.read(CHUNK):
+            with self._fs.open(self._path(name), "rb", block_size=_BLOCK) as reader, target.open("wb") as writer:
+                for chunk in _pieces(reader):
                     writer.write(chunk)
                     if hashed is not None:
                         hashed.update(chunk)
@@ -124,7 +122,7 @@ class Files:
         """Return the contents of a small file; None when there is none."""
 
         def get() -> bytes:
-            with self._open(name, "rb") as file:
+            with self._fs.open(self._path(name), "rb") as file:
                 data: bytes = file.read()
             return data
 
@@ -209,13 +207,11 @@ class Files:
             try:
                 self._connect()
                 return act()
-            except FileNotFoundError as error:
-                if not what.endswith("can't be read"):
-                    raise self._failed(what, error, 0.0) from chained(self.storage, error)
-                raise
-            except Exception as error:  # noqa: BLE001 - each protocol's package has errors of its own
+            except Exception as error:
+                if isinstance(error, FileNotFoundError) and what.endswith("can't be read"):
+                    raise
                 spent = self._clock() - begun
-                if not passes(error) or spent + pause > self._retry_s:
+                if spent + pause > min(self._retry_s, patience_s(error)):
                     raise self._failed(what, error, spent) from chained(self.storage, error)
             self._disconnect()
             self._sleep(pause)
@@ -250,9 +246,6 @@ class Files:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
-    def _open(self, name: str, mode: str, **options: Any) -> Any:
-        return self._fs.open(self._path(name), mode, **options)
-
     def _aside(self, name: str) -> str:
         return name if self.storage.protocol in _OBJECTS else f"{name}.part-{os.urandom(4).hex()}"
 
@@ -280,6 +273,18 @@ def import_packages(storage: RemoteStorage) -> None:
         from fsspec import get_filesystem_class
 
         get_filesystem_class(storage.protocol)
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    """Yield what is in a file, a piece at a time."""
+    if hasattr(file, "readv"):  # of paramiko, which else waits for each packet, or holds all that it has asked for
+        size = file.stat().st_size
+        for start in range(0, size, _BLOCK):
+            end = min(start + _BLOCK, size)
+            yield from file.readv([(at, min(_PACKET, end - at)) for at in range(start, end, _PACKET)])
+        return
+    while chunk := file.read(CHUNK):
+        yield chunk
 
 
 class _Writing:

@@ -53,6 +53,28 @@ def fetch_database(storage: RemoteStorage, folder: Path) -> None:
         files.close()
 
 
+def experiments(place: str | Path, options: Mapping[str, Any] | None = None) -> list[Path] | list[RemoteStorage]:
+    """Return the experiments in a folder, or below a URL.
+
+    Raises:
+        MissingPackageError: a package for this protocol is not installed.
+        StorageError: there is no such folder, or the server is away.
+    """
+    storage = as_storage(place, options)
+    if storage is None:
+        folder = Path(place).expanduser()
+        if not folder.is_dir():
+            raise StorageError(f"There is no folder {folder}.")
+        return [path for path in sorted(folder.iterdir()) if (path / DATABASE).exists()]
+    from tunesmith.remote.files import Files
+
+    files = Files(storage, retry_s=0)
+    try:
+        return [storage.at(name) for name in files.names() if files.exists(f"{name}/{DATABASE}")]
+    finally:
+        files.close()
+
+
 @contextmanager
 def opened(place: str | Path | RemoteStorage, options: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """Give the folder of an experiment for reading: itself, or for a URL a temporary one with its database.
