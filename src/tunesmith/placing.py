@@ -31,12 +31,10 @@ class Place(msgspec.Struct, frozen=True):
 
     @property
     def grace(self) -> dict[str, float]:
-        """The limits of a run for how long a trial may take to save, where they are others: what is sent takes time."""
-        return (
-            {}
-            if self.remote is None
-            else {"stop_grace_s": _STOP_S, "pause_grace_s": max(_PAUSE_S, self.remote.retry_s)}
-        )
+        """The limits for how long a trial may take to save, where they are not the usual ones: sending takes time."""
+        if self.remote is None:
+            return {}
+        return {"stop_grace_s": _STOP_S, "pause_grace_s": max(_PAUSE_S, self.remote.retry_s)}
 
     def __str__(self) -> str:
         return str(self.folder) if self.remote is None else f"{self.remote.shown} (on this machine: {self.folder})"

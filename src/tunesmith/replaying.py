@@ -114,7 +114,8 @@ def replay(
     seconds that it took. Nothing is trained, and nothing that is recorded is changed or unpickled.
 
     Args:
-        path: the folder, or the URL, of a finished or a running experiment. One that ran every trial to its end knows most.
+        path: the folder, or the URL, of a finished or a running experiment. One that ran every trial to its end knows
+            most.
         scheduler: decides in the replay.
         metric: what to decide by; the experiment's own by default.
         mode: ``"min"`` or ``"max"``.

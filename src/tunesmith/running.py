@@ -111,9 +111,9 @@ def run(
         accept_changes: go on although something has changed since: True, or the names of the arguments that may
             have, of ``"trainable", "config", "metric", "mode", "constraints", "scheduler", "search_alg"``. Trials that
             exist keep their values.
-        warm_start: the folder, URL or `Results` of an older experiment, or a `WarmStart`: the best of its configurations
-            that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
-            not need that folder any more.
+        warm_start: the folder, URL or `Results` of an older experiment, or a `WarmStart`: the best of its
+            configurations that lie in this search space are the first ones tried. What was read is kept, so that a
+            resumed run does not need that folder any more.
         confirm: when the search is over, run the best so many configurations again, each `confirm_repeats` times: the
             best of many noisy values is a lucky one, and ``results.confirmed`` has both numbers. The searcher and the
             scheduler do not see these trials; they are trained for as long as those that they confirm. A run that is

@@ -21,6 +21,10 @@ _SILENCE_S: Final = 60.0  # an SFTP server that says nothing for so long is away
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # Where a file is there at once and whole, or not at all, and folders need not be made.
 _OBJECTS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
+# botocore would try each call five times, and s3fs each of these five times, before anybody learns of it.
+_USUAL: Final[dict[str, dict[str, Any]]] = {
+    name: {"config_kwargs": {"retries": {"total_max_attempts": 1}}} for name in ("s3", "s3a")
+}
 
 T = TypeVar("T")
 
@@ -228,7 +232,8 @@ class Files:
         except ImportError as error:
             raise missing(self.storage, error) from error
         url, options = self.storage.arguments()
-        self._fs, root = url_to_fs(url, skip_instance_cache=True, **options)
+        usual = _USUAL.get(self.storage.protocol, {})
+        self._fs, root = url_to_fs(url, skip_instance_cache=True, **{**usual, **options})
         self._root = str(root).rstrip("/")
         self._made.clear()
         with suppress(AttributeError):  # of paramiko

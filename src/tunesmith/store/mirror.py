@@ -25,6 +25,7 @@ _KEPT: Final = frozenset({"driver.lock", DATABASE})  # what is not among the sma
 _FILE_BYTES: Final = 16 << 20  # larger files are the user's, and stay
 _RETRY_S: Final = 30.0  # the copy is made again anyway
 _SHARE: Final = 20  # copying takes at most one part in so many of the time
+_RESTLESS: Final = 10  # intervals after which a file is copied that never rests
 _FIRST_S: Final = 0.5
 _HANDS: Final = 4  # files that are copied at once
 
@@ -51,6 +52,7 @@ class Mirror:
         self._after: list[Callable[[Files], None]] = []  # what waits for the next copy
         self._state: object = None  # of the database's files, as they were copied last
         self._copied: dict[str, tuple[int, int]] = {}  # small files: their times and sizes when they were copied
+        self._sent_at: dict[str, int] = {}
         self._there: dict[str, int] | None = None  # the bytes of what was there before this session, once it is known
         self._since = time.time_ns()
         self._resumed = False
@@ -208,15 +210,20 @@ class Mirror:
 
     def _copy_files(self, *, all_of_them: bool = False) -> None:
         """Copy the small files that have changed and are at rest, or all that have changed."""
-        now = time.time_ns()
-        at_rest = now if all_of_them else now - int(self._storage.copy_every_s * 1e9)
-        due = {name: mark for name, mark in self._small_files() if mark[0] <= at_rest and not self._has(name, mark)}
+        now, every = time.time_ns(), int(self._storage.copy_every_s * 1e9)
+
+        def is_due(name: str, mark: tuple[int, int]) -> bool:
+            rests = mark[0] <= now - every
+            waited = self._sent_at.get(name, self._since) <= now - _RESTLESS * every
+            return (all_of_them or rests or waited) and not self._has(name, mark)
+
+        due = {name: mark for name, mark in self._small_files() if is_due(name, mark)}
 
         def send(files: Files, name: str) -> None:
             if all_of_them or not self._leaving.is_set():
                 with suppress(FileNotFoundError):  # it is gone meanwhile
                     files.replace(self._folder / name, name)
-                self._copied[name] = due[name]
+                self._copied[name], self._sent_at[name] = due[name], time.time_ns()
 
         self._by_many_hands(send, list(due))
 
