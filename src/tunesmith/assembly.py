@@ -95,16 +95,17 @@ class Plan(msgspec.Struct):
     verbose: int
     accept_changes: frozenset[str] = frozenset()
     warm_start: WarmStart | None = None
+    shared_folder: bool | None = None
     confirm: tuple[int, int] = (0, 0)  # how many of the best, and how many times each
 
 
 def execute(plan: Plan) -> Results:
     """Run the plan to its end, or to the user's wish to leave, and return the results."""
-    place = find_place(plan.storage, plan.name, plan.trainable_name, plan.resume)
+    place = find_place(plan.storage, plan.name, plan.trainable_name, plan.resume, shared=plan.shared_folder)
     folder = place.folder
     with ExitStack() as stack:
         stack.enter_context(removed_if_empty(folder))
-        stack.enter_context(ExperimentLock(folder))
+        stack.enter_context(ExperimentLock(folder, place.shared))
         mirror = open_mirror(place)
         stack.enter_context(mirror or nullcontext())
         now = definition(plan.trainable, plan.space, plan.scheduler, plan.searcher)
@@ -121,7 +122,7 @@ def execute(plan: Plan) -> Results:
         resources = _open_executor(plan, place, created, stack)
         path = folder / DATABASE
         open_store = EventStore.open if path.exists() else EventStore.create
-        store = stack.enter_context(open_store(path, plan.durability))
+        store = stack.enter_context(open_store(path, plan.durability, is_shared=bool(place.shared)))
         reading, interrupts = _drive(plan, place, created, store, resources, mirror=mirror, change=change)
     configure = partial(_configure, plan.space)
     results = Results.from_store(folder, configure=configure, reading=reading, remote=place.remote)

@@ -14,6 +14,7 @@ import msgspec
 
 from tunesmith import naming
 from tunesmith.errors import ExperimentExistsError, StorageError
+from tunesmith.store.shared import shared_type
 from tunesmith.store.sqlite import DATABASE, is_begun
 
 if TYPE_CHECKING:  # where no URL is used it is not imported
@@ -28,6 +29,7 @@ class Place(msgspec.Struct, frozen=True):
 
     folder: Path
     remote: RemoteStorage | None = None
+    shared: str = ""  # the type of the folder's file system, if other machines see it, too
 
     @property
     def grace(self) -> dict[str, float]:
@@ -41,9 +43,16 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def find_place(
-    storage: str | os.PathLike[str] | RemoteStorage | None, name: str | None, trainable: str, resume: object
+    storage: str | os.PathLike[str] | RemoteStorage | None,
+    name: str | None,
+    trainable: str,
+    resume: object,
+    *,
+    shared: bool | None,
 ) -> Place:
     """Return the experiment's place. Its folder is made if need be, and what is elsewhere has been tried out.
+
+    `shared` says whether other machines see the folder, too; None finds out.
 
     Raises:
         ExperimentExistsError: there is an experiment of this name, and `resume` is False.
@@ -68,7 +77,13 @@ def find_place(
             "Pass resume=True to go on with it, or choose another name=."
         )
     _make(place.folder, "storage_path=" if place.remote is None else "storage_path=tune.RemoteStorage(url, local=...)")
-    return place
+    kind = "shared folder" if shared else "" if shared is False else shared_type(place.folder)
+    if kind and not is_begun(place.folder / DATABASE):
+        _tell(
+            f"{place.folder} is on a file system that other machines see, too ({kind}): SQLite keeps a rollback "
+            "journal there, as its write-ahead log needs memory that all share. See docs/storage.md#shared-folders."
+        )
+    return msgspec.structs.replace(place, shared=kind)
 
 
 def _make(folder: Path, argument: str) -> None:

@@ -44,6 +44,7 @@ def run(
     name: str | None = None,
     storage_path: str | Path | RemoteStorage | None = None,
     storage_options: Mapping[str, Any] | None = None,
+    shared_folder: bool | None = None,
     resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
     accept_changes: bool | Collection[str] = False,
     warm_start: str | Path | Results | WarmStart | None = None,
@@ -104,6 +105,8 @@ def run(
             are enough to resume on another machine.
         storage_options: for a URL: credentials and whatever else fsspec's file system for it takes. They are kept
             nowhere: give them again to resume.
+        shared_folder: whether the folder is on a file system that other machines see, too (NFS, SMB, Lustre and the
+            like), where SQLite must keep another kind of journal. None, the default, finds out on Linux.
         resume: True goes on with the experiment `name`, ``"auto"`` does if there is one. ``"errored"`` also tries the
             failed trials again, from their last checkpoints, ``"restart_errored"`` from the beginning. ``"extend"``
             also lets those go on, from their last checkpoints, that were stopped only by a limit of before: a
@@ -223,6 +226,7 @@ def run(
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),
         warm_start=as_warm_start(warm_start),
+        shared_folder=check.check_one_of("shared_folder", shared_folder, (None, True, False)),
         confirm=check.check_confirm(confirm, confirm_repeats, objective, scheduler),
     )
     return execute(plan)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from tunesmith.errors import StorageError
-from tunesmith.store.sqlite import EventStore, storage_error
+from tunesmith.store.sqlite import BESIDE, EventStore, storage_error
 
 Relation = Literal["same", "ahead", "behind", "apart"]
 
@@ -73,5 +73,5 @@ def take_over(copy: Path, path: Path) -> None:
 
 def beside(path: Path) -> Iterator[Path]:
     """Yield the files that may belong to the database at `path`."""
-    for suffix in ("-tail", "-wal", "-shm", "-journal"):
+    for suffix in BESIDE:
         yield path.with_name(path.name + suffix)
