@@ -116,7 +116,7 @@ def test_a_run_is_elsewhere_with_all_that_a_person_wants_and_can_be_read_from_th
 
 
 def test_a_killed_driver_is_resumed_on_another_machine_by_the_url_alone(tmp_path: Path, elsewhere: Elsewhere) -> None:
-    process = start(tmp_path / "one", elsewhere, steps=40, pause=0.1)
+    process = start(tmp_path / "one", elsewhere, steps=24, pause=0.1)
     log = Files(elsewhere.storage, retry_s=5)
 
     def is_under_way() -> bool:
@@ -128,9 +128,9 @@ def test_a_killed_driver_is_resumed_on_another_machine_by_the_url_alone(tmp_path
     wait_until(is_under_way)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    found, _ = outcome(start(tmp_path / "two", elsewhere, steps=40, pause=0.1, resume=True))
+    found, _ = outcome(start(tmp_path / "two", elsewhere, steps=24, pause=0.1, resume=True))
     assert found["status"] == ["TERMINATED"] * 2
-    assert found["iterations"] == [list(range(1, 41))] * 2
+    assert found["iterations"] == [list(range(1, 25))] * 2
     assert all(begun >= 3 for begun in found["begun"]), "the trials went on from their checkpoints"
 
 
@@ -232,48 +232,82 @@ def test_a_password_in_the_url_is_used_and_kept_nowhere(tmp_path: Path, sftp: Sf
 
 
 class Population(tune.Trainable):
-    """Its value is what it has copied; the worse half never gets anywhere by itself."""
+    """Its value grows by its rate, so that the worse one gets nowhere by itself."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self.value, self.path = 0.0, [config["rate"]]
+        self.value = 0.0
 
     def step(self) -> dict[str, Any]:
         self.value += self.config["rate"]
-        return {"value": self.value, "path": list(self.path)}
+        return {"value": self.value}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        return {"value": self.value, "path": self.path}
+        return {"value": self.value}
 
     def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.value, self.path = checkpoint["value"], [*checkpoint["path"], self.config["rate"]]
+        self.value = checkpoint["value"]
 
 
 def test_a_population_exploits_checkpoints_that_are_elsewhere(tmp_path: Path, elsewhere: Elsewhere) -> None:
     storage = tune.RemoteStorage(elsewhere.url, elsewhere.options, local=tmp_path)
     results = tune.run(
-        Population, {"rate": tune.grid_search([0.01, 1.0])}, metric="value", mode="max", stop={"training_iteration": 6},
+        Population, {"rate": tune.grid_search([0.01, 1.0])}, metric="value", mode="max", stop={"training_iteration": 4},
         scheduler=tune.PopulationBasedTraining(
-            time_attr="training_iteration", perturbation_interval=2, hyperparam_mutations={"rate": [0.01, 1.0]}
+            "training_iteration", perturbation_interval=2, hyperparam_mutations={"rate": [0.01, 1.0]}, synch=True,
+            quantile_fraction=0.5,
         ),
         storage_path=storage, name="experiment", verbose=0, seed=1, executor=tune.LocalExecutor(cpus=2),
     )  # fmt: skip
     assert [trial.status for trial in results] == ["TERMINATED"] * 2
-    worse = results[0]
-    assert any(decided.action == "exploit" or "goes on from trial 1" in str(decided) for decided in worse.decisions)
-    assert worse.last_result is not None
-    assert worse.last_result["value"] > 1.5, "it went on from the better one's state"
+    assert results[0].last_result is not None
+    assert results[0].last_result["value"] > 2, "it went on from the better one's state"
 
 
-@pytest.mark.timeout(170)
-def test_a_checkpoint_of_a_gibibyte_is_never_in_memory(tmp_path: Path, sftp: SftpServer) -> None:
-    elsewhere = Elsewhere(sftp, f"{sftp.url}/large")
-    process = start(tmp_path / "one", elsewhere, mb=1024, steps=1, samples=1)
-    found, _ = outcome(process)
-    assert found["status"] == ["TERMINATED"]
-    (tmp_path / "one" / "x").touch()
-    again = start(tmp_path / "two", elsewhere, mb=0, steps=1, samples=1, resume="auto")
-    outcome(again)
-    results = tune.load(f"{elsewhere.url}/experiment", elsewhere.options)
-    checkpoint = results[0].checkpoint
-    assert checkpoint is not None
-    assert found["kib"] < 200 << 10
+LARGE = """
+import json, resource, sys
+from pathlib import Path
+from tunesmith.remote.storage import RemoteStorage
+from tunesmith.trial import CheckpointRef
+from tunesmith.worker.checkpoint import Sheet
+from tunesmith.worker.remote_checkpoint import RemoteShelf
+import msgspec
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+url, options, folder, given = json.loads(sys.argv[1])
+shelf = RemoteShelf(RemoteStorage(url, options), folder, "trial", 1)
+if given is None:
+    reference = shelf.keep_copy(f"{folder}/made", Sheet(1, 1.0))
+else:
+    reference = msgspec.convert(given, CheckpointRef)
+    size = Path(shelf.verify(reference).path, "weights").stat().st_size
+    assert size > 100 << 20, size
+    shelf.close()
+print(json.dumps([peak(), msgspec.to_builtins(reference)]))
+"""
+
+
+@pytest.mark.parametrize(("kind", "mb"), [("sftp", 1024), ("s3", 192)])
+def test_a_large_checkpoint_is_never_in_memory(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, mb: int
+) -> None:
+    server = request.getfixturevalue(kind)
+    url = f"{'s3://bucket' if kind == 's3' else server.url}/large"
+    (tmp_path / "made").mkdir()
+    with (tmp_path / "made/weights").open("wb") as file:
+        file.truncate(mb << 20)  # a hole: it takes no room here
+
+    def work(reference: Any = None) -> tuple[int, Any]:
+        given = json.dumps([url, server.options, str(tmp_path), reference])
+        done = subprocess.run([sys.executable, "-c", LARGE, given], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        peak, found = json.loads(done.stdout)
+        return int(peak), found
+
+    sending, reference = work()
+    fetching, _ = work(reference)
+    assert reference["size"] > mb << 20
+    print(f"{kind}: {mb} MiB, at most {sending} MiB of memory to send and {fetching} MiB to fetch")
+    assert max(sending, fetching) < 160, (sending, fetching)  # of which the package for S3 has about 80
+    Files(tune.RemoteStorage(url, server.options)).delete("trial")
