@@ -217,8 +217,9 @@ def _open_checkpoints(
         return checkpoints.discard
     from tunesmith.checkpoints import remote
 
-    if folders:
-        mirror.later(partial(remote.sweep, folders=folders, standing=standing))
+    if folders:  # before any worker, or the mirror, writes there
+        mirror.later(partial(remote.sweep, paths=remote.leftovers(mirror.files, folders, standing)))
+    mirror.start()
     return lambda checkpoint: mirror.later(partial(remote.discard, checkpoint=checkpoint))
 
 

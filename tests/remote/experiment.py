@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ def train(config: dict[str, Any]) -> None:
             with Path("made/weights").open("wb") as file:
                 file.truncate(config["mb"] << 20)
         saved = {"checkpoint": tune.Checkpoint.from_directory("made")} if saves else {}
-        tune.report({"loss": -step, "begun": begun, "kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}, **saved)
+        tune.report({"loss": -step, "begun": begun}, **saved)
         time.sleep(config["pause"])
 
 
@@ -48,8 +47,6 @@ def main() -> None:
         "errors": [str(trial.error) for trial in results.errors],
         "iterations": [[row["training_iteration"] for row in trial.history] for trial in results],
         "begun": [trial.last_result["begun"] if trial.last_result else None for trial in results],
-        "kib": max((row["kib"] for trial in results for row in trial.history), default=0),
-        "driver_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }))  # fmt: skip
 
 

@@ -264,7 +264,7 @@ def test_a_population_exploits_checkpoints_that_are_elsewhere(tmp_path: Path, el
 
 
 LARGE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from tunesmith.remote.storage import RemoteStorage
 from tunesmith.trial import CheckpointRef
@@ -272,8 +272,9 @@ from tunesmith.worker.checkpoint import Sheet
 from tunesmith.worker.remote_checkpoint import RemoteShelf
 import msgspec
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+def peak():  # ru_maxrss would have that of the process that has started this one
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) >> 10
 
 url, options, folder, given = json.loads(sys.argv[1])
 shelf = RemoteShelf(RemoteStorage(url, options), folder, "trial", 1)
@@ -309,5 +310,5 @@ def test_a_large_checkpoint_is_never_in_memory(
     fetching, _ = work(reference)
     assert reference["size"] > mb << 20
     print(f"{kind}: {mb} MiB, at most {sending} MiB of memory to send and {fetching} MiB to fetch")
-    assert max(sending, fetching) < 160, (sending, fetching)  # of which the package for S3 has about 80
+    assert max(sending, fetching) < 140, (sending, fetching)  # of which the package for S3 has about 80
     Files(tune.RemoteStorage(url, server.options)).delete("trial")

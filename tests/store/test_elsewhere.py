@@ -180,6 +180,26 @@ def test_an_experiment_that_never_began_leaves_nothing(one: Machine, files: File
     assert files.sizes() == {}
 
 
+def test_a_copy_that_can_not_be_read_is_left_alone(one: Machine, two: Machine, files: Files) -> None:
+    with one.open():
+        one.record(CREATED)
+    there = Path(one.storage.url.removeprefix("file://"), "experiment.db")
+    data = there.read_bytes()[:2048]
+    there.write_bytes(data)
+    for machine in (one, two):
+        with pytest.raises(StorageError, match=r"The copy at file://.* can't be read"):
+            machine.open()
+    assert there.read_bytes() == data
+
+
+def test_the_records_of_old_sessions_go(one: Machine, files: Files) -> None:
+    for _ in range(14):
+        with one.open():
+            if not one.path.exists():
+                one.record(CREATED)
+    assert [name.partition("-")[0] for name in files.names("sessions")] == [f"{n:06d}" for n in range(5, 15)]
+
+
 # -- who may write
 
 
@@ -271,7 +291,7 @@ def test_what_a_death_has_left_is_swept_and_nothing_else(files: Files) -> None:
     ]  # fmt: skip
     for name in [*stays, *goes]:
         files.write(name, b"x")
-    remote.sweep(files, ["trial"], standing)
+    remote.sweep(files, remote.leftovers(files, ["trial"], standing))
     assert sorted(files.sizes()) == sorted(stays)
 
 

@@ -25,10 +25,11 @@ def discard(files: Files, checkpoint: CheckpointRef) -> None:
     files.delete(checkpoint.path)
 
 
-def sweep(files: Files, folders: Iterable[str], standing: Standing) -> None:
-    """Delete what deaths have left below the trials' `folders`: parts of checkpoints, and those that no log knows of.
+def leftovers(files: Files, folders: Iterable[str], standing: Standing) -> list[str]:
+    """Return what deaths have left below the trials' `folders`: parts of checkpoints, and those that no log knows of.
 
-    Also files that were not given their names any more. Nothing else is touched.
+    Also files that were not given their names any more. To be called before any worker writes, whose work no log knows
+    of yet.
 
     Raises:
         StorageError: the server is away.
@@ -44,5 +45,14 @@ def sweep(files: Files, folders: Iterable[str], standing: Standing) -> None:
             if relative == SHEET:
                 sheets.add(f"{folder}/{inner}")
     doomed |= {path for path in found if path in sheets or _OURS.fullmatch(path.rpartition("/")[2])}
-    for path in sorted(doomed):
+    return sorted(doomed)
+
+
+def sweep(files: Files, paths: Iterable[str]) -> None:
+    """Delete `leftovers`.
+
+    Raises:
+        StorageError: the server is away.
+    """
+    for path in paths:
         files.delete(path)

@@ -12,7 +12,7 @@ from threading import Event, Lock, Thread
 from typing import Final
 
 from tunesmith.core.experiment import Experiment
-from tunesmith.errors import StorageError, TunesmithError
+from tunesmith.errors import ExperimentDamagedError, StorageError, TunesmithError
 from tunesmith.remote.files import Files
 from tunesmith.remote.storage import RemoteStorage
 from tunesmith.store.sessions import Sessions
@@ -26,6 +26,7 @@ _FILE_BYTES: Final = 16 << 20  # larger files are the user's, and stay
 _RETRY_S: Final = 30.0  # the copy is made again anyway
 _SHARE: Final = 20  # copying takes at most one part in so many of the time
 _RESTLESS: Final = 10  # intervals after which a file is copied that never rests
+_SLOW: Final = 1e6  # bytes a second that are sent at least, for others to know how long to wait
 _FIRST_S: Final = 0.5
 _HANDS: Final = 4  # files that are copied at once
 
@@ -33,18 +34,21 @@ _HANDS: Final = 4  # files that are copied at once
 class Mirror:
     """Copies the experiment in `folder` to `storage`, its place elsewhere, in a thread of its own. Use it as a context.
 
-    `open` settles which of the two is to be gone on with; entering begins to copy, and leaving copies what is left.
+    `open` settles which of the two is to be gone on with, `start` begins to copy, and leaving the context copies what
+    is left.
 
     Args:
         tell: says a line to the user.
+
+    `files` are those elsewhere, for who needs them before the run; then they belong to the thread.
     """
 
     def __init__(self, storage: RemoteStorage, folder: Path, tell: Callable[[str], None]) -> None:
         self._storage = storage
         self._folder = folder
         self._tell = tell
-        self._files = Files(storage, retry_s=min(storage.retry_s, _RETRY_S))
-        self._sessions = Sessions(self._files)
+        self.files = Files(storage, retry_s=min(storage.retry_s, _RETRY_S))
+        self._sessions = Sessions(self.files)
         self._database = folder / DATABASE
         self._thread: Thread | None = None
         self._leaving = Event()
@@ -81,10 +85,11 @@ class Mirror:
         theirs = self._folder / _THEIRS
         try:
             try:
-                self._files.download(DATABASE, theirs)
+                self.files.download(DATABASE, theirs)
             except FileNotFoundError:
                 return
             self._resumed = True
+            self._check(theirs)
             if not is_begun(self._database):
                 self._bring_files(theirs)
                 take_over(theirs, self._database)
@@ -105,6 +110,17 @@ class Mirror:
             for file in (theirs, *beside(theirs)):
                 file.unlink(missing_ok=True)
 
+    def _check(self, theirs: Path) -> None:
+        """Refuse a copy that can't be read; it is not for this machine to mend it."""
+        try:
+            with EventStore.open_to_read(theirs) as store:
+                store.check()
+        except ExperimentDamagedError as error:
+            raise StorageError(
+                f"The copy at {self._storage.shown} can't be read ({error.__cause__ or error}). Resume on the machine "
+                "that made it, after deleting the copy; or bring it here and recover it (see docs/storage.md)."
+            ) from error
+
     def _bring_files(self, database: Path) -> None:
         """Fetch the small files of the trials that go on: what they print is put behind what they have printed."""
         experiment = Experiment()
@@ -113,7 +129,7 @@ class Mirror:
                 experiment.apply(event)
         folders = {trial.folder for trial in experiment.trials if not trial.status.is_final}
         due = []
-        for name, size in self._files.sizes().items():
+        for name, size in self.files.sizes().items():
             folder, _, file = name.rpartition("/")
             if folder in folders and _is_small(file, size):
                 due.append(name)
@@ -128,9 +144,12 @@ class Mirror:
 
     # -- during the run
 
-    def __enter__(self) -> Mirror:
+    def start(self) -> None:
+        """Begin to copy, in a thread of its own."""
         self._thread = Thread(target=self._work, name="tunesmith-mirror", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Mirror:
         return self
 
     def later(self, task: Callable[[Files], None]) -> None:
@@ -144,7 +163,7 @@ class Mirror:
     def _work(self) -> None:
         pause = _FIRST_S
         while not self._leaving.wait(pause) and self.lost is None:
-            pause = max(self._storage.copy_every_s, _SHARE * self._took_s)
+            pause = self._pause_s()
             if self._attempt() and self._storage.copy_files:
                 self._attempt(self._copy_files)
 
@@ -185,17 +204,21 @@ class Mirror:
             try:
                 events = snapshot(self._database, copy)
                 if events:
-                    self._files.replace(copy, DATABASE)
+                    self._sessions.beat(self._pause_s() + copy.stat().st_size / _SLOW)
+                    self.files.replace(copy, DATABASE)
             finally:
                 copy.unlink(missing_ok=True)
             self._state = state if events else None
         if self._state is not None:
             for task in tasks:
-                task(self._files)
+                task(self.files)
             with self._lock:
                 del self._after[: len(tasks)]
         self._took_s = time.monotonic() - begun
-        self._sessions.beat(max(self._storage.copy_every_s, _SHARE * self._took_s), events)
+        self._sessions.beat(self._pause_s(), events)
+
+    def _pause_s(self) -> float:
+        return max(self._storage.copy_every_s, _SHARE * self._took_s)
 
     def _look(self) -> object:
         """Return what changes whenever something is recorded."""
@@ -232,7 +255,7 @@ class Mirror:
         if name in self._copied or mark[0] >= self._since:
             return self._copied.get(name) == mark
         if self._there is None:
-            self._there = self._files.sizes() if self._resumed else {}
+            self._there = self.files.sizes() if self._resumed else {}
         return self._there.get(name) == mark[1]
 
     def _by_many_hands(self, act: Callable[[Files, str], None], names: list[str]) -> None:
@@ -263,17 +286,22 @@ class Mirror:
 
     # -- after the run
 
-    def __exit__(self, *_: object) -> None:
-        """Copy what is left and close the session; what can't be copied is said, and is here."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Copy what is left and close the session; what can't be copied is said, and is here.
+
+        Whoever leaves by force, with a second Ctrl-C, waits for nothing.
+        """
         self._leaving.set()
         try:
+            if kind is not None and issubclass(kind, KeyboardInterrupt):
+                raise KeyboardInterrupt
             if self._thread is not None:
                 self._thread.join()
             self._finish()
         except KeyboardInterrupt:
             self._tell(self._shortage("Ctrl-C"))
         finally:
-            self._files.close()
+            self.files.close()
 
     def _finish(self) -> None:
         if not is_begun(self._database):  # nothing was recorded
@@ -294,10 +322,8 @@ class Mirror:
             self._copy_files(all_of_them=True)
 
     def _shortage(self, why: str) -> str:
-        return (
-            f"{self._storage.shown} does not have all of this run ({why}). All of it is in {self._folder}: the same "
-            "call with resume=True, on this machine, brings it there."
-        )
+        hint = f" All of it is in {self._folder}: the same call with resume=True, on this machine, brings it there."
+        return f"{self._storage.shown} does not have all of this run ({why}).{'' if self.lost else hint}"
 
 
 def _is_small(name: str, size: int) -> bool:

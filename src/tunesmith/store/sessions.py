@@ -22,6 +22,7 @@ from tunesmith.remote.files import Files
 
 _FOLDER: Final = "sessions"
 _NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]+)\.json")
+_REMEMBERED: Final = 10  # sessions whose records stay
 _PATIENCE_S: Final = 30.0  # beyond three intervals: clocks differ, and servers are slow
 
 
@@ -86,6 +87,10 @@ class Sessions:
             raise ExperimentBusyError(
                 f"The experiment at {self._files.storage.shown} was begun at the same time by {rival}. Try again later."
             )
+        for name in self._files.names(_FOLDER):
+            match = _NAME.fullmatch(name)
+            if match is not None and int(match.group(1)) <= number - _REMEMBERED:
+                self._files.delete(f"{_FOLDER}/{name}")
 
     def beat(self, every_s: float, events: int | None = None, *, closed: bool = False) -> None:
         """Say that the session goes on, or that it is over; the next word comes in `every_s` seconds.
