@@ -124,7 +124,7 @@ class Listener(tune.Callback):
 
 
 def own(ladder: Ladder, make: OwnMake, problem: Problem, disguise: Disguise, workers: int, horizon: float) -> Rows:
-    """A run with ASHA."""
+    """A run with ASHA as it was published, which pauses trials and promotes the best."""
     curves: dict[tuple[Any, ...], Curve] = {}
 
     def model(config: dict[str, Any], step: int) -> tuple[dict[str, Any], float] | None:
@@ -148,7 +148,9 @@ def own(ladder: Ladder, make: OwnMake, problem: Problem, disguise: Disguise, wor
             mode="min",
             num_samples=-1,
             executor=tune.SimulatedExecutor(workers=workers),
-            scheduler=tune.ASHAScheduler("fidelity", max_t=last, grace_period=first, reduction_factor=ETA),
+            scheduler=tune.ASHAScheduler(
+                "fidelity", max_t=last, grace_period=first, reduction_factor=ETA, variant="promotion"
+            ),
             search_alg=make.searcher(problem),
             time_budget_s=horizon,
             callbacks=[listener],

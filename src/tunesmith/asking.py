@@ -11,7 +11,7 @@ from tunesmith import commands as c
 from tunesmith import events as e
 from tunesmith.codec import from_plain, keep
 from tunesmith.errors import TunesmithError
-from tunesmith.searchers.protocol import ALL_TRIED, LATER, Reminded, Searcher, Suggestion
+from tunesmith.searchers.protocol import ALL_TRIED, LATER, Reminded, Searcher, Suggestion, Warned
 from tunesmith.trial import Failure
 
 Naming = Callable[[int, Suggestion], e.Suggested]
@@ -73,6 +73,8 @@ class Asker:
             try:
                 if isinstance(order, c.Tell):
                     self._ended += order.final
+                    if order.curtailed and isinstance(self._searcher, Warned):
+                        self._searcher.curtail(order.trial)
                     self._searcher.tell(order.trial, order.metrics, order.final, order.failed)
                 elif isinstance(self._searcher, Reminded):
                     values = {path: from_plain(value, keep) for path, value in order.values.items()}

@@ -29,12 +29,16 @@ class Ask(Command, frozen=True):
 
 
 class Tell(Command, frozen=True):
-    """Tell the searcher of a result (`final` False) or of a trial's end. `metrics` None: it ended without a result."""
+    """Tell the searcher of a result (`final` False) or of a trial's end. `metrics` None: it ended without a result.
+
+    `curtailed`: it has ended although it would have gone on.
+    """
 
     trial: int
     metrics: dict[str, Any] | None
     final: bool
     failed: bool = False
+    curtailed: bool = False
 
 
 class Remind(Command, frozen=True):

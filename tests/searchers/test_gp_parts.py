@@ -19,7 +19,7 @@ from tunesmith.searchers.gp_ascent import Climb
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import VolumeGain, directions, is_undominated, reference
+from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, directions, is_undominated, reference
 from tunesmith.searchers.gp_posterior import Posterior, Root
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, length
@@ -193,6 +193,11 @@ def volume_gain() -> VolumeGain:
     return VolumeGain(both, np.column_stack([p.fitted for p in both]), generator(1))
 
 
+def area_improvement() -> AreaImprovement:
+    both = [posterior(0), posterior(1)]
+    return AreaImprovement(both, np.column_stack([p.fitted for p in both]))
+
+
 @pytest.mark.parametrize(
     "made",
     [
@@ -202,6 +207,7 @@ def volume_gain() -> VolumeGain:
         lambda: Feasible(LogImprovement(posterior(), 0.5), [posterior(1), posterior(2)]),
         lambda: Feasible(None, [posterior(1)]),
         volume_gain,
+        area_improvement,
     ],
 )
 def test_slopes_are_those_of_the_score(made: Callable[[], Acquisition]) -> None:
@@ -228,6 +234,30 @@ def test_the_volume_that_is_to_be_gained_is_larger_beyond_the_front() -> None:
     score = VolumeGain(both, front, generator(0)).score(at)
     assert score[1] > max(score[0], score[2]) + 1
     assert np.linalg.norm(directions(4, generator(0)), axis=1) == pytest.approx(np.ones(64))
+
+
+def test_the_area_that_is_to_be_gained_is_that_of_many_draws() -> None:
+    both = [posterior(0), posterior(1)]
+    known = np.column_stack([p.fitted for p in both])
+    at = rows(4, seed=6)
+    draws = [
+        mean + np.sqrt(variance) * values(20000, 1 + j)[:, None]
+        for j, p in enumerate(both)
+        for mean, variance in [p.at(at)]
+    ]
+    low = reference(known)
+    front = known[is_undominated(known)]
+    front = front[np.argsort(front[:, 0])]
+    # Strip by strip between one compromise and the next, what a result adds above the higher of them.
+    lefts, heights = np.append(low[0], front[:, 0]), np.append(front[:, 1], low[1])
+    rights = np.append(front[:, 0], np.inf)
+    gain = sum(
+        np.clip(np.minimum(draws[0], right) - left, 0, None) * np.clip(draws[1] - height, 0, None)
+        for left, right, height in zip(lefts, rights, heights, strict=True)
+    )
+    expected = np.exp(AreaImprovement(both, known).score(at))
+    np.testing.assert_allclose(expected, gain.mean(axis=0), rtol=0.1, atol=0.01)
+    assert (gain.mean(axis=0) > 0.02).any()
 
 
 def test_volume_is_counted_from_below_the_front_and_the_median() -> None:

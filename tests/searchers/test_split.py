@@ -7,7 +7,7 @@ import tunesmith as tune
 from tunesmith.objective import Constraint, Objective
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.known import Known
-from tunesmith.searchers.ranks import best_by_rank
+from tunesmith.searchers.ranks import best_by_rank, shares_of_area
 from tunesmith.searchers.split import split
 from tunesmith.space import Space
 
@@ -88,3 +88,13 @@ def test_of_a_front_of_three_objectives_the_ends_are_kept() -> None:
 def test_huge_values_are_no_trouble() -> None:
     scores = np.array([[1e300, -1e300], [-1e300, 1e300], [0.0, 0.0], [1e299, 1e299]])
     assert set(best_by_rank(scores, 3).tolist()) == {0, 1, 3}
+
+
+def test_what_only_one_result_dominates_is_its_share() -> None:
+    scores = np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0], [0.4, 0.4], [0.5, 0.5]])
+    shares = shares_of_area(scores, scores)
+    assert shares[[0, 2]] == pytest.approx(0.1 * (1.1 - 0.6))
+    assert sorted(shares[[1, 4]]) == pytest.approx([0.0, 0.5 * 0.5])
+    assert shares[3] == 0
+    assert np.isfinite(shares_of_area(scores * 1e308, scores * 1e308)).all()
+    assert (shares_of_area(np.ones((3, 2)), np.ones((3, 2))) >= 0).all()

@@ -236,7 +236,8 @@ class Controller:
         if trial.status.is_final and not self._eager:
             self._ended += 1
             result = trial.last.result() if trial.last else None
-            orders.append(c.Tell(trial.number, result, final=True, failed=trial.status is Status.ERROR))
+            failed = trial.status is Status.ERROR
+            orders.append(c.Tell(trial.number, result, final=True, failed=failed, curtailed=trial.curtailed))
 
     def _fold_session(self, event: e.SessionOpened, orders: list[c.Command]) -> None:
         for number in reversed(self._places.reopen(event.resources)):

@@ -49,10 +49,10 @@ class TrialRecord:
     `retry_at` is the moment before which it is not tried again, 0 when it need not wait.
     `values` are the variables that its searcher chose or its donor had, `overrides` what was changed since, by path;
     both as recorded. `space` describes the search space that they belong to. `first_name` is its name before any of
-    that. `has_enough`: it was stopped because a limit was reached, through no fault of its own. `parked`: it is paused
-    and its worker keeps its state in memory, until it goes on or has ended. `saving`, `held`: its worker was told to
-    save and has not answered yet; it has reported and waits for a decision. `given_up`: what its present worker does is
-    not wanted any more.
+    that. `has_enough`: it was stopped because a limit was reached, through no fault of its own; `curtailed`: it was
+    stopped for another reason. `parked`: it is paused and its worker keeps its state in memory, until it goes on or has
+    ended. `saving`, `held`: its worker was told to save and has not answered yet; it has reported and waits for a
+    decision. `given_up`: what its present worker does is not wanted any more.
     `earlier` are the checkpoints, the newest last, that it goes back to when `checkpoint` turns out to be damaged;
     `former` is what a clone goes back to that has no checkpoint of its own yet. `repeats` and `confirms` are numbers of
     other trials with its configuration; see `tunesmith.events.Suggested`.
@@ -61,6 +61,7 @@ class TrialRecord:
     __slots__ = (
         "checkpoint",
         "confirms",
+        "curtailed",
         "earlier",
         "failing",
         "failure",
@@ -107,7 +108,7 @@ class TrialRecord:
         self.incarnation = 0
         self.failures = self.failures_in_a_row = self.farthest = 0
         self.retry_at = 0.0
-        self.failing = self.given_up = self.parked = self.saving = self.held = self.has_enough = False
+        self.failing = self.given_up = self.parked = self.saving = self.held = self.has_enough = self.curtailed = False
         self.failure: Failure | None = None
         self.reason = ""
         self.iteration = 0
@@ -367,7 +368,7 @@ class Experiment:
     def _reopened(self, trial: TrialRecord, event: e.Reopened) -> None:
         trial.reason, trial.failure, trial.retry_at = event.reason, None, 0.0
         trial.failures = trial.failures_in_a_row = 0
-        trial.failing = trial.has_enough = False
+        trial.failing = trial.has_enough = trial.curtailed = False
         trial.checkpoint = event.checkpoint
         if event.checkpoint is None:  # it begins again
             trial.earlier, trial.former = (), None
@@ -389,6 +390,7 @@ class Experiment:
         if not trial.reason or trial.status is not Status.STOPPING:
             trial.reason = event.reason
             trial.has_enough = event.action == "stop" and (event.enough or event.by == "stopper")
+            trial.curtailed = event.action == "stop" and not trial.has_enough
         if event.action == "fail":
             trial.failing = True
             trial.failure = Failure("metric", event.reason)

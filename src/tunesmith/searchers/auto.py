@@ -19,6 +19,7 @@ _LOOKED_AT = 16  # so many first trials say how long one takes: what was chosen 
 _HEDGE = (
     1 / 3
 )  # of the trials are the runner-up's: better than a tenth or a half in most classes of benchmarks/search.md
+_HEDGE_OF_SEVERAL = 1 / 2  # the same with several objectives, of which a process takes each for itself
 _MODEL = 500  # up to so many trials a Gaussian process knows all of them
 _MANY_MODEL = 300  # the same with several objectives
 _POPULATION = 5000  # from so many on a population does as well, with several objectives
@@ -28,9 +29,10 @@ class AutoSearch(PlainSearcher):
     """Search by what suits the problem; needs SciPy: ``pip install "tunesmith[search]"``.
 
     A Gaussian process up to 500 trials, or 300 with several objectives, and TPE beyond. Each third suggestion or so is
-    the other one's, since none is the best for all problems. TPE alone where trials are so short that a suggestion of
-    the process would take more than 5 % of a trial's time. From 5,000 trials on, with several objectives, NSGA-II and
-    TPE. What was chosen for a trial, and why, is in ``trial.why``; to pin a choice, name it: ``search_alg="gp"``.
+    the other one's, with several objectives each second, since none is the best for all problems. TPE alone where
+    trials are so short that a suggestion of the process would take more than 5 % of a trial's time. From 5,000 trials
+    on, with several objectives, NSGA-II and TPE. What was chosen for a trial, and why, is in ``trial.why``; to pin a
+    choice, name it: ``search_alg="gp"``.
 
     Args:
         space: for bare use, without a run.
@@ -94,6 +96,7 @@ class AutoEngine:
     """Passes each question on to the engine that suits it."""
 
     name = "auto"
+    by_progress = True
 
     def __init__(self) -> None:
         self._engines: dict[str, Engine] = {}
@@ -115,7 +118,7 @@ class AutoEngine:
     def propose(self, known: Known, number: int, rng: Generator) -> Proposal:
         """Propose what the engine does that suits what is known, or now and then the runner-up."""
         choice = choose(known)
-        hedged = rng.random() < _HEDGE
+        hedged = rng.random() < (_HEDGE if known.scores.shape[1] == 1 else _HEDGE_OF_SEVERAL)
         name = choice.runner_up if hedged else choice.engine
         why = f"{name}: the runner-up, since none is always the best" if hedged else f"{name}: {choice.why}"
         proposal = self._engines[name].propose(known, number, rng)  # of these only the process has memos

@@ -119,6 +119,11 @@ class Confirm(Wrapper):
         if trial in self._numbers:
             super().remind(self._numbers[trial], values, memo)
 
+    def curtail(self, trial: int) -> None:
+        """Learn that the end of a trial, which is told next, is not its own."""
+        if trial in self._numbers:
+            super().curtail(self._numbers[trial])
+
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn a trial's result or its end."""
         if trial not in self._numbers:

@@ -127,6 +127,7 @@ class DefineByRunSearch:
         self._inner: ModelSearcher | None = None
         self._begun: dict[int, tuple[dict[str, Any], Any, int]] = {}  # values, memo and version by trial
         self._used: dict[int, dict[str, Any]] = {}  # what trials have asked for, by path
+        self._curtailed: set[int] = set()
         self._ends: list[tuple[int, Mapping[str, Any] | None, bool]] = []
         self._made()
 
@@ -190,6 +191,10 @@ class DefineByRunSearch:
         if self._inner is not None:
             self._inner.remind(trial, known, inner if version == self._version else None)
 
+    def curtail(self, trial: int) -> None:
+        """Learn that the end of a trial, which is told next, is not its own."""
+        self._curtailed.add(trial)
+
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn what a trial has asked for, and of its end."""
         if metrics is not None:
@@ -215,4 +220,6 @@ class DefineByRunSearch:
     def _end(self, inner: ModelSearcher, trial: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
         if trial in self._used:
             inner.correct(trial, self._used[trial])
+        if trial in self._curtailed:
+            inner.curtail(trial)
         inner.tell(trial, metrics, final=True, failed=failed)

@@ -12,7 +12,7 @@ from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprove
 from tunesmith.searchers.gp_crowd import Crowd
 from tunesmith.searchers.gp_model import Memo, Model, Modeller, best_feasible, is_due, lengths, own_generator
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import VolumeGain, is_undominated
+from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, is_undominated
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, Everywhere, Region, length
 from tunesmith.searchers.gp_search import Search
@@ -25,6 +25,7 @@ _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
 _BASES = 5
 _SAME = 1e-3  # of the range
 _INITIAL = 5
+_ASIDE = 256  # trials without a comparable result that are taken as known to the model's doubts
 
 
 class GPSearch(PlainSearcher):
@@ -67,6 +68,7 @@ class GPEngine:
     """Proposes what promises most by Gaussian processes of the objectives and the constraints."""
 
     name = "gp"
+    by_progress = True
 
     def __init__(self) -> None:
         self._moves: Moves | None = None
@@ -97,7 +99,7 @@ class GPEngine:
             return Proposal(moves.random(1, rng), memo, "at random, in case that the model is wrong")
         if is_crowded:
             return Proposal(self._guess(known, model, moves, rng), memo, "one of many guesses")
-        acquisition = _acquisition(model, known.pending, rng)
+        acquisition = _acquisition(model, np.concatenate([known.aside[-_ASIDE:], known.pending]), rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
         search = Search(moves, acquisition, _region(known, model, moves), scale, _seen(known))
         rows = _apart(search.best(_bases(model), rng), known.pending, moves.is_category)
@@ -129,7 +131,7 @@ def _says_something(scores: Array) -> bool:
 
 def _farthest(known: Known, rows: Array, is_category: Array) -> Array:
     """Return rows, those first that are the farthest from all that are known or under way."""
-    others = np.concatenate([known.rows, known.pending])[-MOST:]
+    others = np.concatenate([known.rows, known.aside, known.pending])[-MOST:]
     if not len(others):
         return rows
     apart = np.abs(rows[:, None] - others[None])
@@ -154,7 +156,7 @@ def _seen(known: Known) -> set[bytes]:
     encoding = known.encoding
     if encoding.size is None:
         return set()  # no configuration comes twice by chance
-    return {encoding.key(row) for row in (*known.rows, *known.pending)}
+    return {encoding.key(row) for row in (*known.rows, *known.aside, *known.pending)}
 
 
 def _acquisition(model: Model, pending: Array, rng: Generator) -> Acquisition:
@@ -167,7 +169,8 @@ def _acquisition(model: Model, pending: Array, rng: Generator) -> Acquisition:
         inner: Acquisition = LogImprovement(objectives[0], best)
     else:
         known = np.column_stack([posterior.fitted for posterior in objectives])
-        inner = VolumeGain(objectives, known[model.feasible], rng)
+        reached = known[model.feasible]
+        inner = AreaImprovement(objectives, reached) if len(objectives) == 2 else VolumeGain(objectives, reached, rng)
     return Feasible(inner, constraints) if constraints else inner
 
 

@@ -9,7 +9,7 @@ from tunesmith.searchers.algebra import erfcx, log_ndtr, ndtr
 from tunesmith.searchers.arrays import Array, np
 from tunesmith.searchers.gp_posterior import Posterior
 
-_LOG_ROOT_2PI = 0.5 * log(2 * pi)
+LOG_ROOT_2PI = 0.5 * log(2 * pi)
 
 
 class Acquisition(Protocol):
@@ -35,12 +35,12 @@ def log_improvement(z: Array) -> Array:
     found = np.empty(z.shape)
     near, far = z > -1.0, z < -1000.0
     here = z[near]
-    found[near] = np.log(np.exp(-0.5 * here * here - _LOG_ROOT_2PI) + here * ndtr(here))
+    found[near] = np.log(np.exp(-0.5 * here * here - LOG_ROOT_2PI) + here * ndtr(here))
     here = z[~near & ~far]
     ratio = sqrt(pi / 2) * np.abs(here) * erfcx(-here / sqrt(2))
-    found[~near & ~far] = -0.5 * here * here - _LOG_ROOT_2PI + np.log1p(-ratio)
+    found[~near & ~far] = -0.5 * here * here - LOG_ROOT_2PI + np.log1p(-ratio)
     here = z[far]
-    found[far] = -0.5 * here * here - _LOG_ROOT_2PI - 2 * np.log(-here)
+    found[far] = -0.5 * here * here - LOG_ROOT_2PI - 2 * np.log(-here)
     return found
 
 
@@ -100,5 +100,5 @@ class Feasible:
             logs = log_ndtr(z)
             by_z = by_mean / sd[:, None] - (0.5 * z / variance)[:, None] * by_variance
             found = found + logs
-            gradient = gradient + np.exp(-0.5 * z * z - _LOG_ROOT_2PI - logs)[:, None] * by_z
+            gradient = gradient + np.exp(-0.5 * z * z - LOG_ROOT_2PI - logs)[:, None] * by_z
         return found, gradient

@@ -116,8 +116,9 @@ class Modeller:
         thetas = [np.array(theta) for theta in memo.thetas] + [self._prior.usual] * (len(outputs) - len(memo.thetas))
         posteriors, surprise, roots = [], 0.0, {}
         for theta, values in zip(thetas, outputs, strict=False):
-            key = places[~new].tobytes(), theta.tobytes()
-            roots[key] = self._roots.get(key) or Root(Kernel(self._prior.is_category, theta), known.rows[places[~new]])
+            rows = known.rows[places[~new]]
+            key = rows.tobytes(), theta.tobytes()
+            roots[key] = self._roots.get(key) or Root(Kernel(self._prior.is_category, theta), rows)
             posteriors.append(Posterior(roots[key].extended(known.rows[places[new]]), values))
             surprise = max([surprise, *posteriors[-1].surprises()[new].tolist()])
         self._roots = roots
@@ -166,7 +167,7 @@ def _outputs(known: Known, places: Array) -> list[Array]:
     """Return what is to be modelled: warped scores, margins of constraints, and whether trials fail if some do."""
     scores = known.scores[places]
     failed: Array = np.isnan(scores).any(axis=1)  # type: ignore[assignment]
-    found = [warp(np.where(failed, np.nan, column)) for column in scores.T]
+    found = [warp(np.where(failed, np.nan, column), spread=scores.shape[1] == 1) for column in scores.T]
     found += [_margin(violations, failed) for violations in known.violations[places].T]
     return [*found, np.where(failed, -1.0, 1.0)] if failed.any() else found
 

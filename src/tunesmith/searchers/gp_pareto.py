@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tunesmith.searchers.algebra import log_ndtr
 from tunesmith.searchers.arrays import Array, Generator, np
+from tunesmith.searchers.gp_acquisition import LOG_ROOT_2PI, log_improvement
 from tunesmith.searchers.gp_posterior import Posterior
 
 _DIRECTIONS = 64
@@ -103,3 +105,89 @@ class VolumeGain:
         total = most + np.log(np.exp(logs - most[:, None]).sum(axis=1))
         slope = np.exp(np.minimum(z, 0.0) - bend - total[:, None]) / self._scale
         return total, slope
+
+
+class AreaImprovement:
+    """The logarithm of the area that is to be expected to be gained between two objectives.
+
+    The area that a result adds is a sum over the steps of the staircase that the best compromises make: in each its
+    share of the step's width, by how far it is above the step. Its two values are independent, so that the expectation
+    of each term is a product of improvements to be expected.
+
+    Args:
+        posteriors: two, larger is better.
+        known: shape (n, 2): what has been reached.
+
+    Source: Emmerich, Deutz and Klinkenberg, Hypervolume-based Expected Improvement: Monotonicity Properties and Exact
+    Computation, 2011; in logarithms as Ament et al., Unexpected Improvements to Expected Improvement, 2023.
+    """
+
+    def __init__(self, posteriors: list[Posterior], known: Array) -> None:
+        self._posteriors = posteriors
+        low = reference(known)
+        front = np.unique(known[is_undominated(known)], axis=0)  # by the first, from the smallest on
+        front = front[(front > low).all(axis=1)]
+        self._edges = np.concatenate([low[:1], front[:, 0]])  # where steps begin, each as far as the next one
+        self._heights = np.concatenate([front[:, 1], low[1:]])
+
+    def score(self, rows: Array) -> Array:
+        """Return the logarithm of the gain."""
+        (first, second) = [posterior.at(rows) for posterior in self._posteriors]
+        wide, high = _Improvements(*first, self._edges), _Improvements(*second, self._heights)
+        return _log_sum(_log_widths(wide.logs) + high.logs)
+
+    def slopes(self, rows: Array) -> tuple[Array, Array]:
+        """Return it with its gradient."""
+        parts = [posterior.slopes(rows) for posterior in self._posteriors]
+        wide = _Improvements(parts[0][0], parts[0][1], self._edges)
+        high = _Improvements(parts[1][0], parts[1][1], self._heights)
+        widths = _log_widths(wide.logs)
+        logs = widths + high.logs
+        total = _log_sum(logs)
+        of_width, of_height = high.logs - total[:, None], widths - total[:, None]
+        found = np.zeros(rows.shape)
+        for part, (by_mean, by_sd) in (
+            (parts[0], wide.slopes_of_widths(of_width)),
+            (parts[1], high.slopes(of_height)),
+        ):
+            found += by_mean[:, None] * part[2] + (by_sd / (2 * np.sqrt(part[1])))[:, None] * part[3]
+        return total, found
+
+
+class _Improvements:
+    """The improvements to be expected over some values: logarithms, shape (k, values)."""
+
+    def __init__(self, mean: Array, variance: Array, values: Array) -> None:
+        self._sd = np.sqrt(variance)
+        self._z = (mean[:, None] - values) / self._sd[:, None]
+        self.logs = log_improvement(self._z) + np.log(self._sd)[:, None]
+
+    def slopes(self, weights: Array) -> tuple[Array, Array]:
+        """Return the slopes of the sum, weighted by exponentials, by the mean and by the standard deviation: (k,)."""
+        by_mean, by_sd = self._slopes(weights)
+        return by_mean.sum(axis=1), by_sd.sum(axis=1)
+
+    def slopes_of_widths(self, weights: Array) -> tuple[Array, Array]:
+        """Return the same for the differences between each improvement and the next one."""
+        # Exponents are added before they are raised: a slope is no larger than its width allows, its factors may be.
+        one, other = self._slopes(weights), self._slopes(weights[:, :-1], 1)
+        by_mean, by_sd = (left.sum(axis=1) - right.sum(axis=1) for left, right in zip(one, other, strict=True))
+        return by_mean, by_sd
+
+    def _slopes(self, weights: Array, start: int = 0) -> tuple[Array, Array]:
+        z = self._z[:, start:]
+        return np.exp(weights + log_ndtr(z)), np.exp(weights - 0.5 * z**2 - LOG_ROOT_2PI)
+
+
+def _log_widths(logs: Array) -> Array:
+    """Return the logarithms of the differences between each improvement and the next, and of the last."""
+    found = logs.copy()
+    apart = np.minimum(logs[:, 1:] - logs[:, :-1], -1e-12)
+    found[:, :-1] += np.log(-np.expm1(apart))
+    return found
+
+
+def _log_sum(logs: Array) -> Array:
+    most = logs.max(axis=1)
+    found: Array = most + np.log(np.exp(logs - most[:, None]).sum(axis=1))
+    return found

@@ -11,11 +11,13 @@ _SPREAD = 1.5  # by how much more the best differences count than the worst ones
 _TINY = 1e-9
 
 
-def warp(scores: Array) -> Array:
+def warp(scores: Array, *, spread: bool = True) -> Array:
     """Return values of about zero mean and unit spread in the order of the scores; the median one for failures.
 
     Args:
         scores: shape (n,), larger is better; NaN for a failure. Any finite size.
+        spread: whether differences between the best are to count more. Not where areas are to be gained between several
+            objectives: what a difference is worth there depends on the other objectives.
 
     A failure neither attracts nor makes a cliff beside which the function would seem rough: that trials fail is for
     another model to know. All zeros where all scores are equal or there are none. Source: Song et al., The Vizier
@@ -29,7 +31,9 @@ def warp(scores: Array) -> Array:
     values = scores[good]
     if not len(values) or values.min() == values.max():
         return found
-    values = _spread(_half_ranks(values / 4))  # differences of a quarter can't overflow
+    values = _half_ranks(values / 4)  # differences of a quarter can't overflow
+    if spread:
+        values = _spread(values)
     # The mean is taken as if half a trial more had been very bad, so that what is unknown is thought a little worse.
     bad = float(values.min()) - (0.5 * float(np.ptp(values)) + 1.0)
     values -= (float(values.sum()) + 0.5 * (bad + float(values.mean()))) / (1.0 + len(values))

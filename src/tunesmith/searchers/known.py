@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, np
 from tunesmith.searchers.encoding import Encoding
 
+_FAR = 0.5  # of the farthest trial's steps: what has not come so far is not comparable with it
+_NEWS = 1.25  # times as many steps as before are reason to look at a trial's result again
+
 
 class Known:
-    """What is known of the trials: those that have ended, in the order of their ends, and those that are under way.
+    """What is known of the trials: those with a result, in the order of their ends, and those that are under way.
+
+    Where a scheduler ends or pauses trials early, results are not comparable: of two trials that differ in their
+    training, the better one may have the worse result. With `by_progress` a trial has a result as soon as it has come
+    half as far as the farthest one, whether it is under way, paused or has ended; one that was ended before is known to
+    have been tried, and of its result nothing is taken. A trial that ended by itself, or for a limit, has its result
+    however far it came.
 
     Attributes:
         encoding: what the columns of a row mean.
-        rows: shape (n, dimensions): the configurations of the trials that have ended.
+        rows: shape (n, dimensions): the configurations of the trials with a result.
         scores: shape (n, m): by objective, larger is better; NaN for a trial that failed or whose result is no finite
             number: an observation that here is nothing to be had.
         violations: shape (n, c): by constraint, by how much it is broken; 0 or less where it holds, NaN if unknown.
         steps: shape (n,): the ``training_iteration`` of the last result; 0 without one.
         seconds: shape (n,): the ``time_total_s`` of the last result; NaN without one.
         numbers: the n trials' numbers; below 0 for those of an older experiment.
-        pending: shape (p, dimensions): the configurations that are under way, in the order of their beginnings.
+        pending: shape (p, dimensions): the configurations that are under way and have not reported yet, in the order of
+            their beginnings; without `by_progress` all that are under way.
+        aside: shape (a, dimensions): those of trials that have not come far enough for a result.
         memo: what the searcher was last reminded of by a suggestion of its model; None without one.
         memos: by the number of a trial, what came with its suggestion, in the order of the beginnings; only of trials
             with a memo.
@@ -32,28 +43,34 @@ class Known:
         seed: the experiment's, for what is to be the same in all proposals.
     """
 
-    def __init__(self, encoding: Encoding, objective: Objective, num_samples: int | None, seed: int) -> None:
+    def __init__(
+        self, encoding: Encoding, objective: Objective, num_samples: int | None, seed: int, *, by_progress: bool = False
+    ) -> None:
         self.encoding, self.num_samples, self.seed = encoding, num_samples, seed
+        self.by_progress = by_progress
         self.memo: Any = None
         self.memos: dict[int, Any] = {}
         self.started = 0
         self._objective = objective
         self._under_way: dict[int, Array] = {}
-        self._places: dict[int, int] = {}  # of the trials that have ended, in the arrays
+        self._facts: dict[int, _Fact] = {}  # with `by_progress`: of each trial that has reported or ended
+        self._farthest = 0.0  # step of any trial
+        self._places: dict[int, int] = {}  # of the trials with a result, in the arrays
         self._rows = _Growing(encoding.dimensions)
         self._results = _Growing(len(objective.goals) + len(objective.constraints) + 2)
         self.numbers: list[int] = []
         self._pending: Array | None = None
-        self.version = 0  # grows with each trial that ends, and with each whose end is told anew
+        self._aside: Array | None = None
+        self.version = 0  # grows with each trial that has a result, and with each whose result is told anew
 
     @property
     def count(self) -> int:
-        """How many trials have ended, n."""
+        """How many trials have a result, n."""
         return len(self.numbers)
 
     @property
     def rows(self) -> Array:
-        """The configurations of the trials that have ended."""
+        """The configurations of the trials with a result."""
         return self._rows.array
 
     @property
@@ -80,9 +97,19 @@ class Known:
     def pending(self) -> Array:
         """The configurations that are under way."""
         if self._pending is None:
-            under_way = list(self._under_way.values())
-            self._pending = np.array(under_way) if under_way else np.empty((0, self.encoding.dimensions))
+            self._pending = self._table(row for number, row in self._under_way.items() if number not in self._facts)
         return self._pending
+
+    @property
+    def aside(self) -> Array:
+        """The configurations of trials that have not come far enough for a result."""
+        if self._aside is None:
+            self._aside = self._table(fact.row for number, fact in self._facts.items() if number not in self._places)
+        return self._aside
+
+    def _table(self, rows: Iterable[Array]) -> Array:
+        found = list(rows)
+        return np.array(found) if found else np.empty((0, self.encoding.dimensions))
 
     @property
     def feasible(self) -> Array:
@@ -114,12 +141,14 @@ class Known:
 
     def has(self, number: int) -> bool:
         """Return whether a trial has begun."""
-        return number in self._under_way or number in self._places
+        return number in self._under_way or number in self._places or number in self._facts
 
     def row_of(self, number: int) -> Array:
         """Return the configuration of a trial that has begun; KeyError if it has not."""
-        row = self._under_way.get(number)
-        return self.rows[self._places[number]] if row is None else row
+        if number in self._under_way:
+            return self._under_way[number]
+        place = self._places.get(number)
+        return self._facts[number].row if place is None else self.rows[place]
 
     def begin(self, number: int, row: Array, memo: Any) -> None:
         """Learn that a trial is under way."""
@@ -131,25 +160,73 @@ class Known:
 
     def correct(self, number: int, row: Array) -> None:
         """Learn that a trial under way is made of another row; of others nothing is learnt."""
-        if number in self._under_way:
-            self._under_way[number] = row
-            self._pending = None
+        if number not in self._under_way:
+            return
+        self._under_way[number] = row
+        self._pending = None
+        if number in self._facts:
+            self._facts[number] = self._facts[number]._replace(row=row)
+            self._rebuild()
 
-    def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool) -> None:
-        """Learn the end of a trial that is under way, or has ended before; others are ignored."""
-        row = self._under_way.pop(number, None)
-        result = self._result(metrics, failed=failed)
-        if row is not None:
+    def report(self, number: int, metrics: Mapping[str, Any]) -> None:
+        """Learn a result of a trial that is under way; it counts with `by_progress`, and where it is news."""
+        row, before = self._under_way.get(number), self._facts.get(number)
+        if row is None or not self.by_progress:
+            return
+        result = self._result(metrics, failed=False)
+        if before is None or result[-2] >= _NEWS * before.step:
+            self._learn(number, _Fact(row, result, is_whole=False))
+
+    def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool, curtailed: bool = False) -> None:
+        """Learn the end of a trial that is under way, or has ended before; others are ignored.
+
+        `curtailed` says that it would have gone on if a scheduler had let it.
+        """
+        if not self.has(number):
+            return
+        row = self.row_of(number)
+        if self._under_way.pop(number, None) is not None:
             self._pending = None
-            self.observe(number, row, result)
-        elif number in self._places:
-            self._results.array[self._places[number]] = result
-            self.version += 1
+        is_whole = failed or metrics is None or not curtailed or not self.by_progress
+        self._learn(number, _Fact(row, self._result(metrics, failed=failed), is_whole))
 
     def withdraw(self, number: int) -> None:
         """Forget a trial that is under way: nothing will be heard of it."""
         if self._under_way.pop(number, None) is not None:
             self._pending = None
+
+    def _learn(self, number: int, fact: _Fact) -> None:
+        if self.by_progress:
+            self._facts[number] = fact
+            self._pending = self._aside = None
+            if fact.step > self._farthest:
+                self._farthest = fact.step
+                if any(not self._is_far(self._facts[other]) for other in self.numbers if other in self._facts):
+                    self._rebuild()
+                    return
+        place = self._places.get(number)
+        if place is not None and self._is_far(fact):
+            self._results.array[place] = fact.result
+            self.version += 1
+        elif place is not None:
+            self._rebuild()  # it has gone back to where it is no longer comparable
+        elif self._is_far(fact):
+            self.observe(number, fact.row, fact.result)
+
+    def _is_far(self, fact: _Fact) -> bool:
+        return fact.is_whole or fact.step >= _FAR * self._farthest
+
+    def _rebuild(self) -> None:
+        """Take anew what is comparable with the farthest trial, in the order in which trials were first heard of."""
+        older = [(number, self.rows[i], self._results.array[i]) for i, number in enumerate(self.numbers) if number < 0]
+        self._rows, self._results = _Growing(self._rows.width), _Growing(self._results.width)
+        self._places, self.numbers, self._aside = {}, [], None
+        self.version += 1
+        for number, row, result in older:
+            self.observe(number, row, result)
+        for number, fact in self._facts.items():
+            if self._is_far(fact):
+                self.observe(number, fact.row, fact.result)
 
     def observe(self, number: int, row: Array, result: Array) -> None:
         """Take an observation: scores, violations, steps and seconds, in one array."""
@@ -177,6 +254,19 @@ class Known:
         violations = [constraint.violation(metrics) for constraint in constraints]
         steps, seconds = _number(metrics.get("training_iteration"), 0.0), _number(metrics.get("time_total_s"), nan)
         return np.array([*scores, *violations, steps, seconds])
+
+
+class _Fact(NamedTuple):
+    """What is known of a trial: its configuration, its last result as in `Known`, and whether it is all there is."""
+
+    row: Array
+    result: Array
+    is_whole: bool
+
+    @property
+    def step(self) -> float:
+        """Its ``training_iteration``."""
+        return float(self.result[-2])
 
 
 class _Growing:

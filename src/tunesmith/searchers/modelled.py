@@ -117,7 +117,11 @@ class ModelSearcher:
         self._encoding = Encoding(space)
         self._engine.check(self._encoding, objective)
         self._learnt = 0  # observations that are not of this experiment
-        self._known = Known(self._encoding, objective, None if num_samples < 0 else num_samples, seed)
+        self._curtailed: set[int] = set()
+        # Several objectives have no order by which a trial that went on could be told from one that ended early.
+        by_progress = getattr(self._engine, "by_progress", False) and not objective.others
+        total = None if num_samples < 0 else num_samples
+        self._known = Known(self._encoding, objective, total, seed, by_progress=by_progress)
         if self._rungs is not None:
             self._rungs.setup(self._encoding, objective, self._known.num_samples, seed)
         self._seen: set[bytes] = set()
@@ -265,11 +269,18 @@ class ModelSearcher:
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool = True, failed: bool = False) -> None:
         """Learn a trial's result, or with `final` its end: ``tell(asked.number, {"loss": 0.3})``."""
         if final:
-            self._known.end(trial, metrics, failed=failed)
+            self._known.end(trial, metrics, failed=failed, curtailed=trial in self._curtailed)
+            self._curtailed.discard(trial)
             if self._rungs is not None:
                 self._rungs.end(trial, metrics, failed=failed)
-        elif self._rungs is not None and metrics is not None:
-            self._rungs.report(trial, metrics)
+        elif metrics is not None:
+            self._known.report(trial, metrics)
+            if self._rungs is not None:
+                self._rungs.report(trial, metrics)
+
+    def curtail(self, trial: int) -> None:
+        """Learn that the end of a trial, which is told next, is not its own: it would have gone on."""
+        self._curtailed.add(trial)
 
 
 class PlainSearcher(ModelSearcher):

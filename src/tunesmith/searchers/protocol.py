@@ -101,3 +101,12 @@ class Reminded(Protocol):
         of the trial, in the order of the events, also in a replay.
         """
         ...
+
+
+@runtime_checkable
+class Warned(Protocol):
+    """A searcher to which a trial that a scheduler has ended early is not the same as one that has ended by itself."""
+
+    def curtail(self, trial: int) -> None:
+        """Learn that the end of a trial, which is told next, is not its own: it would have gone on."""
+        ...

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tunesmith.searchers.arrays import Array, np
 
+_BELOW = 0.1  # of the range: how far below the worst an area begins
+
 
 def best_by_rank(scores: Array, count: int) -> Array:
     """Return the indices of the best `count` rows of `scores`, shape (n, m), larger is better, the best first.
@@ -23,6 +25,32 @@ def best_by_rank(scores: Array, count: int) -> Array:
         found.append(front)
         room -= len(front)
     return np.concatenate(found) if found else np.empty(0, dtype=int)
+
+
+def shares_of_area(scores: Array, every: Array) -> Array:
+    """Return the area that each row of `scores`, shape (n, 2), dominates and no other row does, shape (n,).
+
+    The area is that above a little less than the worst of `every`, in units of the range of each column. It is 0 for
+    rows that others dominate; of equal ones one has all.
+    """
+    points = _unit(scores, every) + _BELOW
+    shares: Array = np.zeros(len(points))
+    order = np.lexsort((-points[:, 1], -points[:, 0]))
+    second = points[order, 1]
+    is_step = second > np.concatenate([[-np.inf], np.maximum.accumulate(second)[:-1]])
+    stairs = order[is_step]  # down in the first objective, up in the second
+    widths = points[stairs, 0] - np.append(points[stairs[1:], 0], 0.0)
+    shares[stairs] = widths * np.diff(points[stairs, 1], prepend=0.0)
+    return shares
+
+
+def _unit(values: Array, every: Array) -> Array:
+    """Return values in units of the range of all, from 0 where the worst is."""
+    with np.errstate(over="ignore"):
+        low, high = every.min(axis=0), every.max(axis=0)
+        scale = np.where(high > low, high / 2 - low / 2, 1.0)
+        found: Array = (values / 2 - low / 2) / scale
+    return found
 
 
 def _undominated(scores: Array) -> Array:
@@ -55,10 +83,7 @@ def _undominated_pairs(scores: Array) -> Array:
 
 def _spread(front: Array, count: int) -> Array:
     """Return `count` of a front's rows, by how much of it they stand for."""
-    with np.errstate(over="ignore"):
-        low, high = front.min(axis=0), front.max(axis=0)
-        scale = np.where(high > low, high / 2 - low / 2, 1.0)
-        unit = (front / 2 - low / 2) / scale
+    unit = _unit(front, front)
     if front.shape[1] == 2:
         return _greedy_area(unit, count)
     distance = np.zeros(len(unit))
@@ -72,7 +97,7 @@ def _spread(front: Array, count: int) -> Array:
 
 def _greedy_area(unit: Array, count: int) -> Array:
     """Return the points that add the most to the area that is dominated, down to a little below the worst."""
-    points = unit + 0.1
+    points = unit + _BELOW
     gain = points[:, 0] * points[:, 1]
     chosen: list[int] = []
     free = np.ones(len(points), dtype=bool)

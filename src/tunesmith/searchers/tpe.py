@@ -12,6 +12,7 @@ from tunesmith.searchers.engine import Proposal, usual_initial
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.mixture import Layout, Mixture
 from tunesmith.searchers.modelled import PlainSearcher
+from tunesmith.searchers.ranks import shares_of_area
 from tunesmith.searchers.split import split
 
 
@@ -101,6 +102,7 @@ class TPEEngine:
     """
 
     name = "tpe"
+    by_progress = True
 
     def __init__(self, *, doubtful: bool = False) -> None:
         self._doubtful = doubtful
@@ -149,11 +151,15 @@ class TPEEngine:
 def _gains(known: Known, best: Array, others: Array) -> Array:
     """Return the weights of the good trials: how much better each is than the best of the others, above 0.
 
-    With several objectives, or where constraints are broken, all are the same.
+    With two objectives, the area that it alone dominates. With more, or where constraints are broken, all are the same.
     """
+    feasible = known.feasible
+    if known.scores.shape[1] == 2 and len(best) and feasible[best].all():
+        shares = shares_of_area(known.scores[best], known.scores[feasible])
+        found: Array = np.maximum(shares / shares.max(), _LEAST)
+        return found
     weights = np.ones(len(best))
     scores = known.scores[:, 0]
-    feasible = known.feasible
     rest = scores[others][feasible[others]]
     if known.scores.shape[1] == 1 and len(rest) and feasible[best].all():
         gains = scores[best] / 2 - rest.max() / 2  # halves, since a difference may be too large for a float
@@ -167,7 +173,7 @@ def _others(known: Known, others: Array, rng: Generator) -> tuple[Array, Array]:
 
     Of very many, the newest are taken and some of the older ones.
     """
-    pending = known.pending[-_KEPT // 2 :]
+    pending = np.concatenate([known.aside, known.pending])[-_KEPT // 2 :]
     room = _KEPT - len(pending)
     if len(others) > room:
         older = np.unique(rng.integers(0, len(others) - room // 2, room - room // 2))

@@ -9,7 +9,7 @@ from typing import Any
 from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
 from tunesmith.searchers.names import by_name
-from tunesmith.searchers.protocol import LATER, Past, Reminded, Searcher, Suggestion
+from tunesmith.searchers.protocol import LATER, Past, Reminded, Searcher, Suggestion, Warned
 from tunesmith.space import Space
 
 
@@ -54,6 +54,11 @@ class Wrapper:
         """Learn that a suggestion is a fact."""
         if isinstance(self.searcher, Reminded):
             self.searcher.remind(trial, values, memo)
+
+    def curtail(self, trial: int) -> None:
+        """Learn that the end of a trial, which is told next, is not its own."""
+        if isinstance(self.searcher, Warned):
+            self.searcher.curtail(trial)
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn a trial's result or its end."""
@@ -186,6 +191,9 @@ class Repeater(Wrapper):
             self._join(trial, index)
         if self._groups[index].trials[0] == trial:
             super().remind(index, values, memo["memo"])
+
+    def curtail(self, trial: int) -> None:
+        """Learn nothing: a configuration's mean is the searcher's only result."""
 
     def tell(self, trial: int, metrics: Mapping[str, Any] | None, final: bool, failed: bool) -> None:
         """Learn a trial's end; when all of its configuration have ended, pass the mean on."""
