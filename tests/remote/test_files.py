@@ -118,7 +118,11 @@ def test_files_go_there_and_come_back(tmp_path: Path, large: Path, url: str) -> 
         files.download("nothing", tmp_path / "nothing")
     files.delete("deep/er")
     files.delete("deep/er")
-    assert files.names("deep") == ["note"]
+    files.put("deep/what[1]?/er/x", b"x")
+    files.put("deep/what1x/er/x", b"x")
+    files.delete("deep/what[1]?")
+    files.delete("deep/what[1]?")
+    assert files.names("deep") == ["note", "what1x"]
     files.probe()
     assert files.names() == ["deep"]
 
@@ -152,6 +156,15 @@ def test_what_will_not_get_better_is_not_tried_again(
     with pytest.raises(tune.StorageError, match=r"refuses these credentials|can't be used so") as caught:
         files.upload(large, "x")
     assert caught.value.__cause__ is error
+    assert clock.pauses == []
+
+
+def test_what_this_machine_lacks_is_not_blamed_on_the_server(files: Files, clock: Clock, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.upload(tmp_path / "nothing", "x")
+    files.write("x", b"x" * 100)
+    with pytest.raises(tune.StorageError, match=r"/dev/full can't be written: .*No space left"):
+        files.download("x", Path("/dev/full"))
     assert clock.pauses == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ _BLOCK: Final = 8 << 20  # bytes of a part of an upload; object stores want 5 Mi
 _PARTS_MAX: Final = 9_000  # S3 has 10,000 at most
 _PACKET: Final = 32 << 10  # bytes that an SFTP server sends at once
 _SILENCE_S: Final = 60.0  # an SFTP server that says nothing for so long is away
+_MAGIC: Final = frozenset("*?[")  # fsspec would look for names that match, where there is one with these in it
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # Where a file is there at once and whole, or not at all, and folders need not be made.
 _OBJECTS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
@@ -62,13 +63,15 @@ class Files:
         """Copy the file `source` there; return its bytes, and `digest` gone on with them.
 
         Raises:
+            OSError: there is no such file on this machine.
             StorageError: as the class; or the file changed meanwhile.
         """
+        with source.open("rb") as reader:
+            size = os.fstat(reader.fileno()).st_size
 
-        def copy() -> tuple[int, Any]:
-            with source.open("rb") as reader:
-                size = os.fstat(reader.fileno()).st_size
+            def copy() -> tuple[int, Any]:
                 hashed = None if digest is None else digest.copy()
+                reader.seek(0)
                 with self._writing(name, size) as write:
                     sent = 0
                     while chunk := reader.read(CHUNK):
@@ -78,9 +81,9 @@ class Files:
                             hashed.update(chunk)
                     if sent != size:
                         raise StorageError(f"{source} changed while it was copied: {size:,} bytes became {sent:,}.")
-            return size, hashed
+                return size, hashed
 
-        return self._try(f"{name} can't be written", copy)
+            return self._try(f"{name} can't be written", copy)
 
     def download(self, name: str, target: Path, digest: Any = None) -> Any:
         """Copy a file from there to `target`; return `digest` gone on with its bytes.
@@ -92,14 +95,14 @@ class Files:
 
         def copy() -> Any:
             hashed = None if digest is None else digest.copy()
-            with self._fs.open(self._path(name), "rb", block_size=_BLOCK) as reader, target.open("wb") as writer:
+            with self._fs.open(self._path(name), "rb", block_size=_BLOCK) as reader, _here(target) as write:
                 for chunk in _pieces(reader):
-                    writer.write(chunk)
+                    write(chunk)
                     if hashed is not None:
                         hashed.update(chunk)
             return hashed
 
-        return self._try(f"{name} can't be read", copy)
+        return self._try(f"{name} can't be read", copy, may_lack=True)
 
     def replace(self, source: Path, name: str) -> None:
         """Copy a file there as `upload` does; who reads `name` meanwhile finds the old one or the new one, whole."""
@@ -131,7 +134,7 @@ class Files:
             return data
 
         try:
-            return self._try(f"{name} can't be read", get)
+            return self._try(f"{name} can't be read", get, may_lack=True)
         except FileNotFoundError:
             return None
 
@@ -179,8 +182,15 @@ class Files:
 
         def remove() -> None:
             self._fs.invalidate_cache()
+            path = self._path(name)
             with suppress(FileNotFoundError):
-                self._fs.rm(self._path(name), recursive=True)
+                if not _MAGIC & set(path):
+                    self._fs.rm(path, recursive=True)
+                    return
+                for inner, info in sorted(self._fs.find(path, withdirs=True, detail=True).items(), reverse=True):
+                    (self._fs.rmdir if info["type"] == "directory" else self._fs.rm_file)(inner)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    self._fs.rmdir(path)
 
         self._try(f"{name} can't be deleted", remove)
         self._made.clear()
@@ -204,15 +214,15 @@ class Files:
 
     # -- the file system
 
-    def _try(self, what: str, act: Callable[[], T]) -> T:
-        """Do it, again and again while the server is away."""
+    def _try(self, what: str, act: Callable[[], T], *, may_lack: bool = False) -> T:
+        """Do it, again and again while the server is away; where a file `may_lack`, FileNotFoundError is an answer."""
         begun, pause = self._clock(), _PAUSE_S
         while True:
             try:
                 self._connect()
                 return act()
             except Exception as error:
-                if isinstance(error, FileNotFoundError) and what.endswith("can't be read"):
+                if may_lack and isinstance(error, FileNotFoundError):
                     raise
                 spent = self._clock() - begun
                 if spent + pause > min(self._retry_s, patience_s(error)):
@@ -278,6 +288,21 @@ def import_packages(storage: RemoteStorage) -> None:
         from fsspec import get_filesystem_class
 
         get_filesystem_class(storage.protocol)
+
+
+@contextmanager
+def _here(target: Path) -> Iterator[Callable[[bytes], None]]:
+    """Open a file of this machine. When it can't be written, that is not the server's fault, and not tried again."""
+    with target.open("wb", buffering=0) as file:
+
+        def write(data: bytes) -> None:
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError as error:
+                raise StorageError(f"{target} can't be written: {error}") from error
+
+        yield write
 
 
 def _pieces(file: Any) -> Iterator[bytes]:
