@@ -327,7 +327,7 @@ class Mirror:
 
 
 def _is_small(name: str, size: int) -> bool:
-    return not name.startswith((".", DATABASE)) and name not in _KEPT and size <= _FILE_BYTES
+    return not name.startswith((".", DATABASE)) and name not in _KEPT and 0 < size <= _FILE_BYTES
 
 
 def _mark(path: Path) -> tuple[int, int]:
