@@ -335,11 +335,11 @@ def test_what_can_not_be_copied_is_said_once_and_again_when_it_works(
 
     with monkeypatch.context() as patch:
         patch.setattr(Files, "replace", refuse)
-        assert not mirror._attempt()
-        assert not mirror._attempt()
+        mirror._bring_up_to_date()
+        mirror._bring_up_to_date()
     assert len(one.said) == 1
     assert "is behind: away. It will be tried again; the run goes on." in one.said[0]
-    assert mirror._attempt()
+    mirror._bring_up_to_date()
     assert one.said[1].endswith("is up to date again.")
     assert files.exists("experiment.db")
     monkeypatch.setattr(Files, "replace", refuse)

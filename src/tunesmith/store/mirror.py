@@ -164,26 +164,28 @@ class Mirror:
         pause = _FIRST_S
         while not self._leaving.wait(pause) and self.lost is None:
             pause = self._pause_s()
-            if self._attempt() and self._storage.copy_files:
-                self._attempt(self._copy_files)
+            self._bring_up_to_date()
 
-    def _attempt(self, act: Callable[[], None] | None = None) -> bool:
-        """Copy, or do something else there; say once when that fails, and once when it works again."""
+    def _attempt(self, act: Callable[[], None]) -> str:
+        """Do something there; return why it failed. Nothing may end this thread: there would be no copy any more."""
         try:
-            (act or self._copy)()
+            act()
         except TunesmithError as error:
-            if not self._trouble:
-                self._tell(f"{self._storage.shown} is behind: {error} It will be tried again; the run goes on.")
-            self._trouble = str(error)
-            return False
-        except Exception as error:  # noqa: BLE001 - nothing may end this thread, or there would be no copy any more
-            self._trouble = f"{type(error).__name__}: {self._storage.clean(str(error))}"
-            self._tell(f"{self._storage.shown} is behind: {self._trouble}")
-            return False
-        if self._trouble and act is None:
-            self._trouble = ""
+            return str(error)
+        except Exception as error:  # noqa: BLE001 - as above
+            return f"{type(error).__name__}: {self._storage.clean(str(error))}"
+        return self.lost or ""
+
+    def _bring_up_to_date(self) -> None:
+        """Copy; say once when that fails, and once when it works again."""
+        trouble = self._attempt(self._copy)
+        if not trouble and self._storage.copy_files:
+            trouble = self._attempt(self._copy_files)
+        if trouble and not self._trouble and self.lost is None:
+            self._tell(f"{self._storage.shown} is behind: {trouble} It will be tried again; the run goes on.")
+        elif self._trouble and not trouble:
             self._tell(f"{self._storage.shown} is up to date again.")
-        return self.lost is None
+        self._trouble = trouble
 
     def _copy(self) -> None:
         """Copy the database if it has changed, and do what waited for that."""
@@ -308,11 +310,10 @@ class Mirror:
             with suppress(TunesmithError):
                 self._sessions.withdraw()
             return
-        self._trouble = ""
-        done = self.lost is None and self._attempt() and self._attempt(self._copy_files_at_end)
-        done = done and self._attempt(self._close)
-        if not done:
-            self._tell(self._shortage(self.lost or self._trouble))
+        steps = (self._copy, self._copy_files_at_end, self._close)
+        why = self.lost or next((trouble for step in steps if (trouble := self._attempt(step))), "")
+        if why:
+            self._tell(self._shortage(why))
 
     def _close(self) -> None:
         self._sessions.beat(self._storage.copy_every_s, closed=True)

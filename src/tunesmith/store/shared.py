@@ -21,7 +21,6 @@ _SHARED: Final = frozenset({
 })  # fmt: skip
 _LOCAL_FUSE: Final = frozenset({"fuseblk", "fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.ntfs-3g", "fuse.encfs"})
 _MOUNTS: Final = Path("/proc/self/mountinfo")
-_HEADER_BYTES: Final = 20
 _NO_SUCH_LOCKS: Final = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -72,28 +71,28 @@ def lock(fd: int) -> None:
         raise BlockingIOError(errno.EAGAIN, error.strerror) from error
 
 
-def has_rollback_journal(path: Path) -> bool:
-    """Whether a database keeps a rollback journal, and no write-ahead log: by its header.
-
-    Source: https://www.sqlite.org/fileformat2.html#file_format_version_numbers
-    """
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    return header.startswith(b"SQLite format 3\0") and header[18:20] == b"\1\1"
-
-
 def use_rollback_journal(connection: sqlite3.Connection) -> None:
     """Let a database be changed without shared memory, which does not reach another machine.
 
     Exclusive locking has to be set before a write-ahead log is looked at: then its index is in the heap. It ends here,
     so that readers are let in. Truncating leaves the journal's name there: a file that is deleted while a reader on
-    another machine has it open lives on under a name of NFS's.
+    another machine has it open lives on under a name of NFS's. It also tells readers that the database is being
+    written; so it is made now. (They must not look into the file itself: who closes it takes the locks of his whole
+    process back, as https://www.sqlite.org/howtocorrupt.html says in 2.2, and the driver may be in it.)
     Source: https://www.sqlite.org/wal.html#noshm, https://www.sqlite.org/pragma.html#pragma_journal_mode
     """
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA journal_mode=TRUNCATE")
-    connection.execute("PRAGMA locking_mode=NORMAL")
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # with this the lock goes
+    connection.execute("PRAGMA locking_mode=NORMAL")  # the lock goes with the next statement
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('open', '')")  # what changes nothing makes no journal
+    connection.execute("DELETE FROM meta WHERE key = 'open'")
+    connection.execute("COMMIT")
+
+
+def journal_path(path: Path) -> Path:
+    """Return where the rollback journal of a database is. It is there while a driver, or what it has left, is."""
+    return path.with_name(f"{path.name}-journal")
 
 
 def in_memory(path: Path, uri: str) -> sqlite3.Connection:
@@ -110,7 +109,7 @@ def in_memory(path: Path, uri: str) -> sqlite3.Connection:
         if found != "ok":  # what comes over the network need not be of one moment, where there are no locks
             raise sqlite3.DatabaseError(f"malformed: {found}")
     except sqlite3.OperationalError:
-        journal = path.with_name(f"{path.name}-journal")
+        journal = journal_path(path)
         if not journal.exists() or not journal.stat().st_size:
             raise
         # A writer died in the middle of a transaction, and who only reads must not take it back, but in a copy.

@@ -24,7 +24,7 @@ from tunesmith.errors import ExperimentDamagedError, IllegalMoveError, StorageEr
 from tunesmith.events import Event, TrialEvent
 from tunesmith.store.encoding import checksum, decode, decode_many, encode
 from tunesmith.store.pages import PAGE_SIZE
-from tunesmith.store.shared import has_rollback_journal, in_memory, use_rollback_journal
+from tunesmith.store.shared import in_memory, journal_path, use_rollback_journal
 from tunesmith.store.tail import SUFFIX, Row, Tail, read_tail, tail_path
 from tunesmith.worker.disk import sync_folder
 
@@ -172,7 +172,7 @@ class EventStore:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         alone = f"{uri}&immutable=1"  # all is in the database itself: no file is made beside it
         try:
-            if has_rollback_journal(path):  # a driver may change it at any time, of which nothing beside it would tell
+            if journal_path(path).exists():  # in a shared folder
                 return cls._to_read_copy(path, uri)
             if not path.with_name(f"{path.name}-wal").exists():  # no driver has it open
                 return cls._to_read(path, alone)
@@ -478,9 +478,10 @@ class EventStore:
                 self.settle()
                 self._tail.remove()
             self._tail.close()
-            with suppress(sqlite3.Error, OSError):
-                if has_rollback_journal(self.path):  # an empty one would stay
+            with suppress(sqlite3.Error):
+                if self._db.execute("PRAGMA journal_mode").fetchone() == (b"truncate",):  # an empty one would stay
                     self._db.execute("PRAGMA journal_mode=DELETE")
+                    self._db.execute("SELECT value FROM meta").fetchone()
         self._db.close()
 
     def __enter__(self) -> EventStore:
@@ -507,8 +508,9 @@ def is_begun(path: Path) -> bool:
 def leftovers(path: Path) -> list[Path]:
     """Return the files beside the database `path` that are a part of it, or were to become it."""
     beside = [path.with_name(f"{path.name}-wal"), tail_path(path), recovered_path(path)]
-    journal = path.with_name(f"{path.name}-journal")  # an empty one is of a transaction that is done
-    return [file for file in beside if file.exists()] + [journal] * bool((_status(journal) or (0,))[0])
+    found = [file for file in beside if file.exists()]
+    journal = journal_path(path)  # an empty one is of a transaction that is done
+    return [*found, journal] if (_status(journal) or (0,))[0] else found
 
 
 def recovered_path(path: Path) -> Path:
