@@ -111,6 +111,24 @@ def test_a_reader_that_takes_its_time_holds_nobody_up(path: Path) -> None:
             assert len(list(slowly)) == 599  # as of the moment when it began
 
 
+def test_results_of_a_run_that_goes_on_copy_it_once_and_not_for_each_trial(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[Path] = []
+
+    def count(database: Path, uri: str) -> sqlite3.Connection:
+        copies.append(database)
+        return shared.in_memory(database, uri)
+
+    monkeypatch.setattr("tunesmith.store.sqlite.in_memory", count)
+    with EventStore.create(path, is_shared=True) as store:
+        store.append([CREATED, *[e.Suggested(n, f"id{n}", f"t{n}", f"t{n}", {}) for n in range(600)]])
+        results = tune.load(path.parent)
+        copies.clear()
+        assert [trial.history for trial in results.trials[:50]] == [[]] * 50
+        assert len(copies) == 1
+
+
 def test_a_lock_that_stays_makes_the_tail_grow_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tunesmith.store.sqlite._SHARED_TIMEOUT_S", 0)
     with EventStore.create(path, is_shared=True) as writer:

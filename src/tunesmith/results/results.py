@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,6 +76,7 @@ class Results:
     """
 
     _fetched = False  # whether `path` is a temporary folder with what is elsewhere
+    _copy: EventStore | None = None
 
     def __init__(
         self,
@@ -152,10 +154,21 @@ class Results:
             return self._given_configure(values, overrides)
         return readable_config(space, values, overrides)
 
+    @contextmanager
+    def _opened(self) -> Iterator[EventStore]:
+        """Give the store. One that is a copy is kept for the next who asks: to make one takes as long as it is large."""
+        store = self._copy or EventStore.open_to_read(self.path / DATABASE)
+        self._copy = store if store.is_copy else None
+        try:
+            yield store
+        finally:
+            if not store.is_copy:
+                store.close()
+
     def _events(self, trial: int) -> Iterator[e.Event]:
         """Yield the events of a trial. Who asks for many trials has the record searched once, and not for each."""
         self._asked += 1
-        with EventStore.open_to_read(self.path / DATABASE) as store:
+        with self._opened() as store:
             if self._places is None and self._asked > _SEARCHES:
                 self._places = store.places()
             places = None if self._places is None else self._places.get(trial, ())

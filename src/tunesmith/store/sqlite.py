@@ -214,6 +214,11 @@ class EventStore:
         connection = copy()
         return cls(path, connection, _version(path, connection), renew=copy)
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it reads a copy in memory, which it makes anew when the database has changed."""
+        return self._renew is not None
+
     def append(self, events: Sequence[Event]) -> None:
         """Write events in one transaction; they are durable when this returns.
 
