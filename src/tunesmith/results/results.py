@@ -139,6 +139,9 @@ class Results:
         if created is None:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
         self._objective, self._best = reading.objective, reading.best
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
         self._asked = 0  # how many times for the events of a trial
         self._places: dict[int, array[int]] | None = None
         reading.settle(lambda trial: (told.report for told in self._told(trial)))
@@ -156,7 +159,7 @@ class Results:
 
     @contextmanager
     def _opened(self) -> Iterator[EventStore]:
-        """Give the store. One that is a copy is kept for the next who asks: to make one takes as long as it is large."""
+        """Give the store. One that is a copy is kept for the next who asks: to make it takes time."""
         store = self._copy or EventStore.open_to_read(self.path / DATABASE)
         self._copy = store if store.is_copy else None
         try:
