@@ -69,6 +69,7 @@ THIRD_PARTY = {
     "keras": {"integrations.keras"},
     "torch": {"integrations.torch"},
     "fsspec": {"remote.files"},
+    "aiobotocore": {"remote.usual"},
 }
 
 

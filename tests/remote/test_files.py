@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
@@ -14,6 +15,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 import tunesmith as tune
+from tunesmith.remote import usual
 from tunesmith.remote.files import Files
 from tunesmith.remote.storage import RemoteStorage
 
@@ -233,6 +235,15 @@ def test_a_missing_package_is_named_by_the_extra_that_brings_it(
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(tune.MissingPackageError, match=rf'pip install "tunesmith\[{extra}\]"'):
         Files(RemoteStorage(url), retry_s=0).probe()
+
+
+def test_a_machine_that_is_gone_is_noticed_by_its_socket() -> None:
+    with usual._impatient_socket((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+    assert usual.usual_options("sftp") == {}
+    assert usual.usual_options("s3")["config_kwargs"]["retries"] == {"total_max_attempts": 1}
 
 
 def test_a_protocol_that_nobody_knows_is_told(tmp_path: Path) -> None:

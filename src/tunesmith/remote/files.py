@@ -12,21 +12,16 @@ from typing import Any, Final, TypeVar
 from tunesmith.errors import StorageError
 from tunesmith.remote.causes import chained, missing, patience_s, told
 from tunesmith.remote.storage import RemoteStorage
+from tunesmith.remote.usual import SILENCE_S, usual_options
 
 CHUNK: Final = 1 << 20  # bytes that are held at once
 _BLOCK: Final = 8 << 20  # bytes of a part of an upload; object stores want 5 MiB at least
 _PARTS_MAX: Final = 9_000  # S3 has 10,000 at most
 _PACKET: Final = 32 << 10  # bytes that an SFTP server sends at once
-_SILENCE_S: Final = 60.0  # an SFTP server that says nothing for so long is away
 _MAGIC: Final = frozenset("*?[")  # fsspec would look for names that match, where there is one with these in it
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 # Where a file is there at once and whole, or not at all, and folders need not be made.
 _OBJECTS: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci"})
-# botocore would try each call five times, and s3fs each of these five times, before anybody learns of it.
-_USUAL: Final[dict[str, dict[str, Any]]] = {
-    name: {"config_kwargs": {"retries": {"total_max_attempts": 1}}} for name in ("s3", "s3a")
-}
-
 T = TypeVar("T")
 
 
@@ -242,12 +237,12 @@ class Files:
         except ImportError as error:
             raise missing(self.storage, error) from error
         url, options = self.storage.arguments()
-        usual = _USUAL.get(self.storage.protocol, {})
-        self._fs, root = url_to_fs(url, skip_instance_cache=True, **{**usual, **options})
+        options = {**usual_options(self.storage.protocol), **options}
+        self._fs, root = url_to_fs(url, skip_instance_cache=True, **options)
         self._root = str(root).rstrip("/")
         self._made.clear()
         with suppress(AttributeError):  # of paramiko
-            self._fs.ftp.get_channel().settimeout(_SILENCE_S)
+            self._fs.ftp.get_channel().settimeout(SILENCE_S)
 
     def _disconnect(self) -> None:
         fs, self._fs = self._fs, None

@@ -500,7 +500,7 @@ def _status(path: Path) -> tuple[int, int] | None:
     """Return what changes when a file does: its size and its time; None when it is not there."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_size, found.st_mtime_ns
 
