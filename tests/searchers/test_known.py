@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tunesmith as tune
-from tunesmith.objective import Objective
+from tunesmith.objective import Constraint, Objective
 from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.protocol import Warned
+from tunesmith.searchers.split import split
 from tunesmith.space import Space
 
 ENCODING = Encoding(Space({"x": tune.uniform(0, 1)}))
@@ -115,6 +116,20 @@ def test_an_older_experiment_is_kept_when_what_is_known_is_made_anew() -> None:
     found.report(1, result(10))
     assert found.numbers == [-1, 1]
     assert found.rows.tolist() == [[0.5], [0.1]]
+
+
+def test_a_trial_of_which_a_constraint_is_unknown_is_not_known_to_keep_it() -> None:
+    objective = Objective("loss", "min", constraints=(Constraint("mb", "<=", 10),))
+    found = Known(ENCODING, objective, None, 0)
+    for number, metrics in enumerate([{"mb": 5}, {"mb": 50}, {"mb": float("nan")}, {}]):
+        found.begin(number, np.array([number / 10]), None)
+        found.end(number, {"loss": 1.0 - number, **metrics}, failed=False)
+    found.observe_score(-1, np.array([0.9]), -5.0)
+    assert found.feasible.tolist() == [True, False, False, False, True]
+    best, _ = split(found, 4)
+    assert best.tolist() == [0, 4, 1, 2]
+    losses = found.losses(np.arange(5))
+    assert losses[0] < losses[4] < losses[1] < losses[2]
 
 
 step = st.tuples(st.integers(0, 5), st.integers(1, 40), st.sampled_from(["report", "end", "stop", "fail"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,15 +12,16 @@ from tunesmith.errors import ArgumentError, MissingPackageError
 from tunesmith.integrations.coordinates import from_place, kind_of, to_place
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, np
-from tunesmith.searchers.encoding import Column, Encoding
+from tunesmith.searchers.columns import Column
+from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal, usual_initial
 from tunesmith.searchers.known import Known
-from tunesmith.searchers.modelled import ModelSearcher
+from tunesmith.searchers.modelled import PlainSearcher
 
 _METRIC = "score"
 
 
-class AxSearch(ModelSearcher):
+class AxSearch(PlainSearcher):
     """Suggest configurations by the Gaussian processes of Ax and BoTorch: ``pip install "tunesmith[ax]"``.
 
     For few and long trials: a suggestion takes seconds, and PyTorch some to load. Ax sees each variable as a number
@@ -31,6 +32,7 @@ class AxSearch(ModelSearcher):
         space: for bare use, without a run.
         metric: for bare use.
         mode: for bare use.
+        constraints: for bare use.
         points_to_evaluate: values for the first trials; see `ModelSearcher`.
         evaluated_rewards: the metric's values at the first of these points.
         n_initial_points: how many trials cover the space evenly at first; None for a number that suits it.
@@ -46,27 +48,8 @@ class AxSearch(ModelSearcher):
         >>> tune.run(train, space, metric="loss", mode="min", search_alg=search)  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        space: Mapping[str, Any] | None = None,
-        metric: str | None = None,
-        mode: str | None = None,
-        *,
-        points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
-        evaluated_rewards: Sequence[float] | None = None,
-        n_initial_points: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            AxEngine(),
-            space,
-            metric,
-            mode,
-            points_to_evaluate=points_to_evaluate,
-            evaluated_rewards=evaluated_rewards,
-            n_initial_points=n_initial_points,
-            seed=seed,
-        )
+    def _make_engine(self) -> AxEngine:
+        return AxEngine()
 
 
 class AxEngine:

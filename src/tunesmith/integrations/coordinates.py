@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from tunesmith.searchers.arrays import np
-from tunesmith.searchers.encoding import FINE, Column
+from tunesmith.searchers.columns import FINE, Column
 
 
 def kind_of(column: Column) -> Literal["option", "step", "share"]:

@@ -12,7 +12,8 @@ from tunesmith.errors import ArgumentError, MissingPackageError, nearest
 from tunesmith.integrations.coordinates import from_place, kind_of, to_place
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Array, Generator, np
-from tunesmith.searchers.encoding import Column, Encoding
+from tunesmith.searchers.columns import Column
+from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher

@@ -10,7 +10,8 @@ from tunesmith.errors import ArgumentError, MissingPackageError
 from tunesmith.integrations.coordinates import from_place, kind_of, to_place
 from tunesmith.objective import Objective
 from tunesmith.searchers.arrays import Generator, np
-from tunesmith.searchers.encoding import Column, Encoding
+from tunesmith.searchers.columns import Column
+from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal, usual_initial
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher

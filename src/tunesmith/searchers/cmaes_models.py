@@ -9,7 +9,8 @@ import msgspec
 
 from tunesmith.errors import MissingPackageError
 from tunesmith.searchers.arrays import Array, np
-from tunesmith.searchers.encoding import FINE, Encoding
+from tunesmith.searchers.columns import FINE
+from tunesmith.searchers.encoding import Encoding
 
 _SEPARABLE = 64  # beyond so many dimensions a full covariance costs too much, and too many results to be learnt
 _WARM = 10  # from so many results on a distribution of good ones is estimated

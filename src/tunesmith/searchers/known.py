@@ -113,19 +113,21 @@ class Known:
 
     @property
     def feasible(self) -> Array:
-        """Which of the n trials have a result and break no constraint, as far as is known: booleans."""
-        found: Array = np.logical_and(~np.isnan(self.scores).any(axis=1), ~(self.violations > 0).any(axis=1))
+        """Which of the n trials have a result and are known to break no constraint: booleans."""
+        # What is unknown compares as false.
+        found: Array = np.logical_and(~np.isnan(self.scores).any(axis=1), (self.violations <= 0).all(axis=1))
         return found
 
     def losses(self, places: Array) -> Array:
         """Return numbers to minimise, of the first objective, for those of the n trials that are at `places`.
 
-        Failures are the worst, before them come trials that break a constraint, the more the worse, and both are above
-        all others. Numbers of 1e150 and more are scaled, so that differences and squares stay finite.
+        Failures are the worst, before them come trials that break a constraint, the more the worse and the worst those
+        of which that is unknown, and all of these are above all others. Numbers of 1e150 and more are scaled, so that
+        differences and squares stay finite.
         """
         scores, violations = self.scores[places, 0], np.maximum(self.violations[places], 0.0)
         failed = np.isnan(scores)
-        broken = np.where(np.isnan(violations), 0.0, violations).sum(axis=1)
+        broken = np.where(np.isnan(violations), np.inf, violations).sum(axis=1)
         good = ~failed & (broken <= 0)
         losses = np.where(failed, 0.0, -scores)
         if len(losses) and np.abs(losses).max() > 1e150:
@@ -238,8 +240,8 @@ class Known:
 
     def observe_score(self, number: int, row: Array, score: float) -> None:
         """Take an older experiment's observation of the first objective; nothing else is known of it."""
-        result = np.full(self._results.width, nan)
-        result[0], result[-2] = score, 0.0
+        result = np.zeros(self._results.width)  # constraints count as just kept
+        result[0], result[-1] = score, nan
         self.observe(number, row, result)
 
     def observe_metrics(self, number: int, row: Array, metrics: Mapping[str, Any]) -> None:

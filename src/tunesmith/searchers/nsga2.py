@@ -10,7 +10,8 @@ from tunesmith.errors import ArgumentError
 from tunesmith.objective import Objective
 from tunesmith.pareto import Merit, standings
 from tunesmith.searchers.arrays import Array, Generator, np
-from tunesmith.searchers.encoding import Column, Encoding
+from tunesmith.searchers.columns import Column
+from tunesmith.searchers.encoding import Encoding
 from tunesmith.searchers.engine import Proposal
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import ModelSearcher

@@ -48,8 +48,9 @@ def _least_broken(known: Known, count: int) -> Array:
     indices = np.flatnonzero(~known.feasible & ~np.isnan(known.scores).any(axis=1))
     if not count or not len(indices):
         return np.empty(0, dtype=int)
-    broken = np.maximum(np.nan_to_num(known.violations[indices], nan=0.0), 0.0)
-    worst = broken.max(axis=0)
-    total = (broken / np.where(worst > 0, worst, 1.0)).sum(axis=1)  # in shares of the worst, as units differ
+    broken = np.maximum(known.violations[indices], 0.0)
+    worst = np.nanmax(np.nan_to_num(broken), axis=0)
+    shares = broken / np.where(worst > 0, worst, 1.0)  # of the worst, as units differ; what is unknown is worse
+    total = np.where(np.isnan(shares), 2.0, shares).sum(axis=1)
     found: Array = indices[np.argsort(total, kind="stable")[:count]]
     return found
