@@ -289,6 +289,7 @@ print(json.dumps([peak(), msgspec.to_builtins(reference)]))
 """
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "mb"), [("sftp", 1024), ("s3", 192)])
 def test_a_large_checkpoint_is_never_in_memory(
     tmp_path: Path, request: pytest.FixtureRequest, kind: str, mb: int
