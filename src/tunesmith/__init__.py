@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tunesmith.executors.inline import InlineExecutor as InlineExecutor
     from tunesmith.executors.local import LocalExecutor as LocalExecutor
     from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
+    from tunesmith.remote.storage import RemoteStorage as RemoteStorage
     from tunesmith.replaying import Replayed as Replayed
     from tunesmith.replaying import replay as replay
     from tunesmith.resources import Resources as Resources
@@ -121,6 +122,7 @@ _HOMES = {
     "executors.inline": ("InlineExecutor",),
     "executors.local": ("LocalExecutor",),
     "executors.simulated": ("SimulatedExecutor",),
+    "remote.storage": ("RemoteStorage",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
     "results": ("Results", "Trial", "importance", "load"),

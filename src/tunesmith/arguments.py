@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
 from math import isfinite
 from typing import Any
+
+from msgspec import structs
 
 from tunesmith.callbacks.pbt_policies import read_policy
 from tunesmith.callbacks.protocol import Callback
@@ -241,6 +244,27 @@ def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:
     if value is None or (isinstance(value, (str, os.PathLike)) and str(value)):
         return value
     raise ArgumentError(f"{name} must be the path of a folder, a text or a Path; got {value!r}.")
+
+
+def check_storage(path: Any, options: Any, executor: Any) -> Any:
+    """Return the path of a folder, the place elsewhere that a URL names, or None."""
+    text = str(path) if isinstance(path, (str, os.PathLike)) else ""
+    if isinstance(path, os.PathLike) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ArgumentError(f"storage_path: a Path takes a slash out of a URL, as in {text!r:.60}. Give it as a text.")
+    if path is None or (text and "://" not in text and "::" not in text):
+        if options:
+            raise ArgumentError("storage_options= is for a URL as storage_path=, such as 's3://bucket/runs'.")
+        return check_path("storage_path", path)
+    from tunesmith.remote.storage import RemoteStorage
+
+    if not isinstance(path, RemoteStorage):
+        check_path("storage_path", path)
+        path = RemoteStorage(text, dict(options or {}))
+    elif options:
+        path = structs.replace(path, options={**path.options, **options})
+    if path.protocol == "memory" and executor != "inline" and type(executor).__name__ != "InlineExecutor":
+        raise ArgumentError("memory:// is in the memory of one process: use it with executor='inline'.")
+    return path
 
 
 def check_function(name: str, value: Any) -> Any:

@@ -27,6 +27,12 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
     trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)
     _expose(trainable)
     load_generators()
+    remote = None
+    if sheet.remote:
+        from tunesmith.remote.files import import_packages
+
+        remote = pickle.loads(sheet.remote)
+        import_packages(remote)  # once, before workers are forked
     return Job(
         trainable,
         parameters,
@@ -38,6 +44,7 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
         sheet.chdir,
         sheet.metric,
         seed=sheet.seed,
+        remote=remote,
     )
 
 
