@@ -55,8 +55,15 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_the_script_in_the_readme_runs(tmp_path: Path) -> None:
-    (script,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+SCRIPTS = [
+    (page, script)
+    for page in ("README.md", "docs/switching.md")
+    for script in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("page", "script"), SCRIPTS)
+def test_the_scripts_on_the_pages_run(page: str, script: str, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(script)
     done = subprocess.run(
         [sys.executable, "script.py"],
@@ -67,8 +74,8 @@ def test_the_script_in_the_readme_runs(tmp_path: Path) -> None:
         timeout=100,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "'lr'" in done.stdout.splitlines()[-1]
+    assert done.returncode == 0, f"{page}: {done.stderr}"
+    assert re.search("'(lr|x)'", done.stdout.splitlines()[-1])
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

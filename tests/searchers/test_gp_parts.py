@@ -19,13 +19,14 @@ from tunesmith.searchers.gp_ascent import Climb
 from tunesmith.searchers.gp_fit import Fit
 from tunesmith.searchers.gp_kernel import Kernel
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, directions, is_undominated, reference
+from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, directions, reference
 from tunesmith.searchers.gp_posterior import Posterior, Root
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, length
 from tunesmith.searchers.gp_subset import subset
 from tunesmith.searchers.gp_thompson import Paths
 from tunesmith.searchers.gp_warp import warp
+from tunesmith.searchers.ranks import is_undominated
 from tunesmith.space import Space
 
 OPTIONS = {"b": ["x", "y", "z"], "e": ["x", "y", "z", "w"]}

@@ -17,16 +17,17 @@ from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.core.limits import Limits
 from tunesmith.core.places import Places
 from tunesmith.core.retention import Retention
+from tunesmith.core.supply import Supply
+from tunesmith.core.verdicts import Verdicts
 from tunesmith.core.view import ExperimentView
 from tunesmith.core.watch import Watch
-from tunesmith.errors import MetricError, ResourceError
+from tunesmith.errors import ResourceError
 from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.schedulers.protocol import CONTINUE, Change, Decision, Exploit, Scheduler
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.trial import Status
 
-_AHEAD = 32  # eager suggestions are asked for in batches of this size
 _PAUSING: dict[type[e.Event], str] = {
     e.Judged: "park",
     e.Changed: "save",
@@ -60,7 +61,7 @@ class Controller:
         self.limits = limits or Limits()
         self.experiment = Experiment()
         self._scheduler = scheduler
-        self._stopper = stopper
+        self._verdicts = Verdicts(objective, stopper, self.limits.on_nan, self.experiment.trials)
         self._configure = configure
         self._record = record
         self._eager = eager
@@ -71,10 +72,10 @@ class Controller:
         self._places = Places()
         watched = self.limits.trial_timeout_s is not None or self.limits.heartbeat_timeout_s is not None
         self._watch = Watch(self.limits.trial_timeout_s, self.limits.heartbeat_timeout_s) if watched else None
-        self._view = ExperimentView(self.experiment, self._places, self._request, self._config, self._is_complete)
-        self._asked = 0
-        self._deferred = False  # the searcher waits for a trial to end
-        self._ended = 0  # of how many ends it has been told
+        self._supply = Supply(self.experiment, self._places, self.limits, self._request, eager=eager)
+        self._view = ExperimentView(
+            self.experiment, self._places, self._request, self._config, self._supply.is_complete
+        )
         self._confirms = False  # whether any trial runs another one again
         self._uniform = True  # no trial asks for other resources than the rest
         self._deadline: float | None = None
@@ -141,8 +142,7 @@ class Controller:
             orders += self._watch.apply(event, trial)
 
     def _fold_report(self, event: e.Reported, orders: list[c.Command]) -> None:
-        if self._stopper is not None:
-            self._stopper.observe(event.trial, self._result(event))
+        self._verdicts.observe(event)
         if not self._eager:
             orders.append(c.Tell(event.trial, event.result(), final=False))
 
@@ -150,7 +150,7 @@ class Controller:
         self._places.pending.append(event.trial)
         self._uniform = self._uniform and event.resources is None
         self._confirms = self._confirms or event.confirms is not None
-        self._asked = max(self._asked, event.trial + 1)
+        self._supply.made(event.trial)
         if not self._eager:
             orders.append(c.Remind(event.trial, event.values, event.memo))
 
@@ -163,8 +163,7 @@ class Controller:
                 parked = [self.experiment.trials[number] for number in self._places.parked]
                 orders += [c.Release(trial.number, trial.incarnation, self.limits.pause_grace_s) for trial in parked]
             case e.Exhausted() | e.SearchFailed() | e.Deferred():
-                self._asked = len(self.experiment.trials)
-                self._deferred = type(event) is e.Deferred and event.ended >= self._ended
+                self._supply.answered(event)
             case e.Discarded():
                 orders.append(c.Discard(event.checkpoint))
             case e.QuotaExceeded():
@@ -231,10 +230,10 @@ class Controller:
             self._broken = self._broken or trial
         elif trial.retry_at:
             orders.append(c.WakeAt(trial.retry_at))
-        if trial.status.is_final:
-            self._deferred = False
-        if trial.status.is_final and not self._eager:
-            self._ended += 1
+        if not trial.status.is_final:
+            return
+        self._supply.told_of_an_end()
+        if not self._eager:
             result = trial.last.result() if trial.last else None
             failed = trial.status is Status.ERROR
             orders.append(c.Tell(trial.number, result, final=True, failed=failed, curtailed=trial.curtailed))
@@ -245,8 +244,7 @@ class Controller:
         self._places.awaken(event.at)
         orders += map(c.WakeAt, self._places.resting.values())
         self._broken = None
-        self._deferred = False
-        self._asked = len(self.experiment.trials)
+        self._supply.answered(event)
         self._told_of_quota = False
         if self.limits.time_budget_s is not None:
             self._deadline = event.at + self.limits.time_budget_s
@@ -276,14 +274,14 @@ class Controller:
         if trial.status is Status.PAUSING:
             orders.append(self._pause_soon(trial))
             return
-        found = self._first_judge(report) or self._as_long(trial)
+        found = self._verdicts.on(report, trial)
         if found is None and trial.confirms is None:
             decision = self._scheduler.judge(report, self._view) if report.metrics else CONTINUE
             self._carry_out(trial, decision, report.iteration, orders)
         elif found is not None:
             decision, by = found
             self._decide(e.Judged(trial.number, decision.action, decision.reason, report.iteration, by), orders)
-        reason = self._stopper.judge_all() if self._stopper is not None and trial.confirms is None else None
+        reason = self._verdicts.on_all() if trial.confirms is None else None
         if reason:
             self._stop_all(e.StopRequested(reason, report.timestamp), orders)
         reviewed = self._review(orders)
@@ -291,15 +289,6 @@ class Controller:
             orders.append(c.Continue(trial.number, trial.incarnation, trial.saving))
         if reviewed or self._places.paused:
             self._advance(orders)
-
-    def _as_long(self, trial: TrialRecord) -> tuple[Decision, str] | None:
-        """End a confirmation where the trial was stopped that it confirms."""
-        if trial.confirms is None:
-            return None
-        model = self.experiment.trials[trial.confirms]
-        if not model.reason or trial.iteration < model.iteration:
-            return None
-        return Decision("stop", f"was trained for as long as trial {model.number}, which it confirms"), "run"
 
     def _carry_out(
         self, trial: TrialRecord, decision: Decision, iteration: int | None, orders: list[c.Command]
@@ -356,31 +345,6 @@ class Controller:
                     orders.append(c.Continue(number, trial.incarnation, trial.saving))
         return found
 
-    def _first_judge(self, report: e.Reported) -> tuple[Decision, str] | None:
-        """Say who ends the trial before the scheduler is asked: an unusable report, the trial itself, a stopper."""
-        try:
-            if self.objective is not None and (report.metrics or report.checkpoint is None):
-                odd = self.objective.check(report.metrics)
-                if self.limits.on_nan != "worst" and odd is not None:
-                    story = f"{odd[0]} is {odd[1]}, and on_nan={self.limits.on_nan!r} ends the trial"
-                    return Decision(self.limits.on_nan, story), "trial"
-        except MetricError as error:
-            return Decision("fail", str(error)), "trial"
-        if report.done:
-            return Decision("stop", "the trainable reported that it is done"), "trial"
-        if self._stopper is None:
-            return None
-        try:
-            reason = self._stopper.judge(report.trial, self._result(report))
-        except MetricError as error:
-            return Decision("fail", str(error)), "stopper"
-        except Exception as error:  # noqa: BLE001 - a user's function; its fault must end one trial, not the run
-            return Decision("fail", f"The stop rule raised {type(error).__name__}: {error}"), "stopper"
-        return (Decision("stop", reason), "stopper") if reason else None
-
-    def _result(self, report: e.Reported) -> dict[str, Any]:
-        return {"trial_id": self.experiment.trials[report.trial].trial_id, **report.result()}
-
     def _react(self, event: e.Event, orders: list[c.Command]) -> None:
         self._now = getattr(event, "at", 0.0) or self._now
         match event:
@@ -432,13 +396,15 @@ class Controller:
         if self.experiment.stop is None:
             while self._place_one(orders):
                 pass
-            self._ask(orders)
+            order = self._supply.order(self._scheduler.sees_all)
+            if order is not None:
+                orders.append(order)
             idle = not places.granted and not places.resting and places.paused.keys() >= places.parked.keys()
-            if idle and self._is_complete():
+            if idle and self._supply.is_complete():
                 self._end_stalled(orders)
         if places.granted or places.parked:
             return
-        if self.experiment.stop is not None or (self._is_complete() and not places.anybody_waits):
+        if self.experiment.stop is not None or (self._supply.is_complete() and not places.anybody_waits):
             orders.append(c.Finish())
 
     def _end_stalled(self, orders: list[c.Command]) -> None:
@@ -447,21 +413,6 @@ class Controller:
         for number in self._places.waiting():
             reason = f"nothing else runs, and the {name} does not let it go on"
             self._decide(e.Judged(number, "stop", reason, by="run"), orders)
-
-    def _is_complete(self) -> bool:
-        """Whether all trials that there will be were made, or no more are unless those that wait are decided about."""
-        if self._asked != len(self.experiment.trials):
-            return False
-        return self._closed() or (self._deferred and not self._places.granted and not self._places.pending)
-
-    def _closed(self) -> bool:
-        """Whether no more trials will be made."""
-        experiment, limit = self.experiment, self.limits.max_trials
-        return (
-            experiment.exhausted is not None
-            or experiment.search_failure is not None
-            or (limit is not None and self._asked >= limit)
-        )
 
     def _place_one(self, orders: list[c.Command]) -> bool:
         places, limit = self._places, self.limits.max_concurrent
@@ -489,27 +440,3 @@ class Controller:
         trials, places = self.experiment.trials, self._places
         waiting = (number for number in (*places.pending, *places.paused) if trials[number].confirms is not None)
         return next((number for number in waiting if self._view.fits(number)), None)
-
-    def _ask(self, orders: list[c.Command]) -> None:
-        made = len(self.experiment.trials)
-        if self._closed() or self._deferred or self._asked > made:
-            return
-        limit = self.limits.max_trials
-        count = _AHEAD if self._eager else self._room()
-        if self._eager and limit is not None and self._scheduler.sees_all:
-            count = limit
-        elif self._eager and self._places.ready > _AHEAD // 4:
-            return
-        if limit is not None:
-            count = min(count, limit - self._asked)
-        if count > 0:
-            orders.append(c.Ask(self._asked, count))
-            self._asked += count
-
-    def _room(self) -> int:
-        """How many more trials could start right now."""
-        places = self._places
-        room = places.pool.room(self._request)
-        if self.limits.max_concurrent is not None:
-            room = min(room, self.limits.max_concurrent - len(places.granted))
-        return room - places.ready

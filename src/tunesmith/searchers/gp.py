@@ -12,13 +12,14 @@ from tunesmith.searchers.gp_acquisition import Acquisition, Feasible, LogImprove
 from tunesmith.searchers.gp_crowd import Crowd
 from tunesmith.searchers.gp_model import Memo, Model, Modeller, best_feasible, is_due, lengths, own_generator
 from tunesmith.searchers.gp_moves import Moves
-from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain, is_undominated
+from tunesmith.searchers.gp_pareto import AreaImprovement, VolumeGain
 from tunesmith.searchers.gp_prior import Prior
 from tunesmith.searchers.gp_region import Box, Everywhere, Region, length
 from tunesmith.searchers.gp_search import Search
 from tunesmith.searchers.gp_subset import MOST
 from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import PlainSearcher
+from tunesmith.searchers.ranks import is_undominated
 
 _CROWD = 64  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong

@@ -6,6 +6,7 @@ from tunesmith.searchers.algebra import log_ndtr
 from tunesmith.searchers.arrays import Array, Generator, np
 from tunesmith.searchers.gp_acquisition import LOG_ROOT_2PI, log_improvement
 from tunesmith.searchers.gp_posterior import Posterior
+from tunesmith.searchers.ranks import is_undominated
 
 _DIRECTIONS = 64
 _BOLD = 1.8  # standard deviations above the mean that are hoped for
@@ -16,14 +17,6 @@ def directions(objectives: int, rng: Generator) -> Array:
     """Draw ways to weigh objectives, shape (64, objectives): positive, of length 1."""
     found = np.abs(rng.standard_normal((_DIRECTIONS, objectives)))
     found /= np.linalg.norm(found, axis=1)[:, None]
-    return found
-
-
-def is_undominated(values: Array) -> Array:
-    """Return which of the rows, shape (n, objectives), are at least as good as each other one somewhere: booleans."""
-    as_good = (values[:, None] >= values[None]).all(axis=2)
-    better = (values[:, None] > values[None]).any(axis=2)
-    found: Array = np.logical_not((as_good & better).any(axis=0))
     return found
 
 

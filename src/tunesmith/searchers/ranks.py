@@ -18,7 +18,7 @@ def best_by_rank(scores: Array, count: int) -> Array:
     found: list[Array] = []
     room = min(count, len(scores))
     while room > 0:
-        is_first = _undominated(scores[left])
+        is_first = is_undominated(scores[left])
         front, left = left[is_first], left[~is_first]
         if len(front) > room:
             front = front[_spread(scores[front], room)]
@@ -53,10 +53,10 @@ def _unit(values: Array, every: Array) -> Array:
     return found
 
 
-def _undominated(scores: Array) -> Array:
-    """Return which rows no other one dominates: is at least as good in everything and better in something."""
+def is_undominated(scores: Array) -> Array:
+    """Return which rows no other one dominates, by being as good in everything and better in something: booleans."""
     if scores.shape[1] == 2:
-        return _undominated_pairs(scores)
+        return _of_pairs(scores)
     is_first = np.zeros(len(scores), dtype=bool)
     # The larger the sum, the more a row is likely to dominate; nothing can be dominated by one with a smaller sum.
     left = np.lexsort((*scores.T, scores.sum(axis=1)))[::-1]
@@ -68,7 +68,7 @@ def _undominated(scores: Array) -> Array:
     return is_first
 
 
-def _undominated_pairs(scores: Array) -> Array:
+def _of_pairs(scores: Array) -> Array:
     order = np.lexsort((-scores[:, 1], -scores[:, 0]))
     first, second = scores[order].T
     highest = np.concatenate([[-np.inf], np.maximum.accumulate(second)[:-1]])

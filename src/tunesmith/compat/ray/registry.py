@@ -9,7 +9,6 @@ from typing import Any
 from tunesmith.compat.ray.errors import TuneError
 from tunesmith.compat.ray.trainable import Trainable
 from tunesmith.errors import nearest
-from tunesmith.integrations.rllib_names import ALGORITHMS
 
 # The names that RLlib had in 2019.
 _RLLIB = (
@@ -61,12 +60,22 @@ def get_trainable_cls(name: str) -> Callable[..., Any]:
     """
     if name in TRAINABLES:
         return TRAINABLES[name]
-    if name in _RLLIB or name in ALGORITHMS:
+    algorithms = _algorithms()
+    if name in _RLLIB or name in algorithms:
         from tunesmith.compat.ray.rllib import agent
 
         return agent(name, ENVIRONMENTS)
     known = ", ".join(sorted(TRAINABLES)) or "none"
     raise TuneError(
-        f"Unknown trainable: {name}.{nearest(name, [*TRAINABLES, *ALGORITHMS])} Registered are: {known}; beside them"
-        f" there are RLlib's: {', '.join(ALGORITHMS)}."
+        f"Unknown trainable: {name}.{nearest(name, [*TRAINABLES, *algorithms])} Registered are: {known}; beside them"
+        f" there are RLlib's: {', '.join(algorithms)}."
     )
+
+
+def _algorithms() -> list[str]:
+    """Return the names that RLlib has today; none where the integrations are left out of an installation."""
+    try:
+        from tunesmith.integrations.rllib_names import ALGORITHMS
+    except ModuleNotFoundError:
+        return []
+    return list(ALGORITHMS)
