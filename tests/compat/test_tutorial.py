@@ -215,7 +215,7 @@ def test_pbt_ppo_example_says_how_to_run_without_its_eight_gpus(tmp_path: Path) 
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not has_rllib, reason="RLlib is not installed")
 def test_pbt_ppo_example_trains_perturbs_and_goes_on_from_donors(tmp_path: Path) -> None:
     # The script says no end, and a perturbation comes every two minutes; its batches take minutes, too.
@@ -227,8 +227,8 @@ def test_pbt_ppo_example_trains_perturbs_and_goes_on_from_donors(tmp_path: Path)
         "randint(128, 16384)": "randint(64, 128)",
         "choice([10, 20, 30])": "choice([1, 2])",
         "randint(1, 30)": "randint(1, 2)",
-        '"num_samples": 8': '"num_samples": 2, "stop": {"training_iteration": 3}',
-        "ray.init()": "ray.init(num_cpus=2)",
+        '"num_samples": 8': '"num_samples": 2, "stop": {"training_iteration": 5}',
+        "ray.init()": "ray.init(num_cpus=1)",
     }
     source = tutorial()["pbt_ppo_example"]
     for old, new in quick.items():
@@ -238,13 +238,13 @@ def test_pbt_ppo_example_trains_perturbs_and_goes_on_from_donors(tmp_path: Path)
     assert played.status == 0, played.err
     assert played.err.count("Humanoid-v1 is Humanoid-v5") == 1
     assert "num_sgd_iter is num_epochs" in played.err
-    assert "A trial asks for 9 CPUs, 8 GPUs, and there are 2 CPUs, 0 GPUs: it gets 2 CPUs, 0 GPUs" in played.err
+    assert "A trial asks for 9 CPUs, 8 GPUs, and there are 1 CPUs, 0 GPUs: it gets 1 CPUs, 0 GPUs" in played.err
     assert "[exploit] transferring weights from trial PPO_Humanoid-v1_" in played.err
     folders = played.folders("pbt_humanoid_test")
     assert len(folders) == 2
     for folder in folders:
         last = json.loads((folder / "result.json").read_text().splitlines()[-1])
-        assert last["training_iteration"] >= 3  # a clone goes on from its donor's
+        assert last["training_iteration"] >= 5  # a clone goes on from its donor's
         assert last["timesteps_total"] >= 700
         assert 50 < last["episode_reward_mean"] < 300
 
