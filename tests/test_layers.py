@@ -64,6 +64,7 @@ THIRD_PARTY = {
         "searchers.rung_weights",
         "searchers.sobol",
     },
+    "ray": {f"executors.ray_{part}" for part in ("actor", "cluster", "crew", "executor", "relay")},
     "threadpoolctl": {"linear_algebra"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},

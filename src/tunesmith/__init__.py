@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tunesmith.executors.curves import CurveTable as CurveTable
     from tunesmith.executors.inline import InlineExecutor as InlineExecutor
     from tunesmith.executors.local import LocalExecutor as LocalExecutor
+    from tunesmith.executors.ray_executor import RayExecutor as RayExecutor
     from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
     from tunesmith.remote.storage import RemoteStorage as RemoteStorage
     from tunesmith.replaying import Replayed as Replayed
@@ -121,6 +122,7 @@ _HOMES = {
     "executors.curves": ("CurveTable",),
     "executors.inline": ("InlineExecutor",),
     "executors.local": ("LocalExecutor",),
+    "executors.ray_executor": ("RayExecutor",),
     "executors.simulated": ("SimulatedExecutor",),
     "remote.storage": ("RemoteStorage",),
     "replaying": ("Replayed", "replay"),

@@ -277,7 +277,11 @@ def check_function(name: str, value: Any) -> Any:
 def check_executor(executor: Any) -> Executor:
     """Return the executor that a name stands for, or the object itself."""
     if isinstance(executor, str):
-        check_one_of("executor", executor, ("local", "inline"))
+        check_one_of("executor", executor, ("local", "inline", "ray"))
+        if executor == "ray":
+            from tunesmith.executors.ray_executor import RayExecutor
+
+            return RayExecutor()
         if executor == "inline":
             from tunesmith.executors.inline import InlineExecutor
 

@@ -51,7 +51,7 @@ def run(
     confirm: int = 0,
     confirm_repeats: int = 3,
     durability: Literal["normal", "full"] = "normal",
-    executor: Literal["local", "inline"] | Executor = "local",
+    executor: Literal["local", "inline", "ray"] | Executor = "local",
     reuse_workers: bool = False,
     max_concurrent_trials: int | None = None,
     time_budget_s: float | timedelta | None = None,
@@ -127,7 +127,9 @@ def run(
         durability: ``"normal"``: what was reported survives the death of any process; ``"full"``: a loss of power,
             too, and every report waits for the disk.
         executor: ``"local"`` runs trials in processes of this machine, ``"inline"`` one after another in this
-            process, for a debugger; or an executor object, such as `tunesmith.SimulatedExecutor` for virtual time.
+            process, for a debugger, ``"ray"`` in actors of a Ray that is started on this machine, or that this process
+            is in already; or an executor object, such as `tunesmith.RayExecutor` for a cluster or
+            `tunesmith.SimulatedExecutor` for virtual time.
         reuse_workers: keep worker processes for the next trial instead of a fresh one for each.
         max_concurrent_trials: as many trials at once at most; by default what the resources allow.
         time_budget_s: seconds after which what runs is stopped and nothing more is started.

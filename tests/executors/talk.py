@@ -24,6 +24,12 @@ KINDS: dict[str, Callable[[], tuple[Executor, bool]]] = {
     "local, spawned": lambda: (tune.LocalExecutor(cpus=4, start="spawn"), False),
 }
 
+# These need Ray, and join the one that the fixture `started_ray` has started.
+RAY_KINDS: dict[str, Callable[[], tuple[Executor, bool]]] = {
+    "ray": lambda: (tune.RayExecutor(), False),
+    "ray, kept": lambda: (tune.RayExecutor(), True),
+}
+
 
 class Talk:
     """A conversation with an executor."""

@@ -31,7 +31,7 @@ def explain(ended: Ended, *, memory_was_short: bool, overdue: Failure | None, st
             "exit",
             f"The worker's process ended with exit code {code} while the trial was running, as by os._exit({code}). "
             "Return from the trainable to end a trial.",
-            _tail(stderr),
+            tail(stderr),
         )
     number = os.WTERMSIG(ended.status)
     name = _name(number)
@@ -41,7 +41,7 @@ def explain(ended: Ended, *, memory_was_short: bool, overdue: Failure | None, st
         )
     if number != signal.SIGKILL:
         what = "crashed" if number in _CRASHES else "was killed"
-        return Failure("killed", f"The worker's process {what} ({name}).", _tail(stderr) if number in _CRASHES else "")
+        return Failure("killed", f"The worker's process {what} ({name}).", tail(stderr) if number in _CRASHES else "")
     peak = f"Its memory had reached {_size(ended.peak)}."
     if memory_was_short:
         return Failure(
@@ -66,7 +66,8 @@ def _size(kib: int) -> str:
     return f"{kib / 2**20:.1f} GiB" if kib >= 2**20 else f"{kib / 2**10:.0f} MiB"
 
 
-def _tail(path: Path) -> str:
+def tail(path: Path) -> str:
+    """Return the last 4,000 bytes of a text file; nothing if it can't be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL))

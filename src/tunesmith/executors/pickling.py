@@ -45,8 +45,7 @@ def pack_job(job: Job) -> tuple[IO[bytes], int, list[tuple[int, int]]]:
         NotPicklableError: one of them can't be sent to another process.
         StorageError: the file can't be written.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    data = _dump(job, buffers)
+    data, buffers = dump_job(job)
     spans: list[tuple[int, int]] = []
     try:
         file = tempfile.TemporaryFile(dir=job.path)  # noqa: SIM115 - it lives as long as the executor
@@ -65,13 +64,19 @@ def pack_job(job: Job) -> tuple[IO[bytes], int, list[tuple[int, int]]]:
     return file, len(data), spans
 
 
-def _dump(job: Job, buffers: list[pickle.PickleBuffer]) -> bytes:
+def dump_job(job: Job) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    """Return the trainable and its parameters as a pickle, and the large buffers that are left out of it.
+
+    Raises:
+        NotPicklableError: one of them can't be sent to another process.
+    """
+    buffers: list[pickle.PickleBuffer] = []
     content = (job.trainable, job.parameters)
     if not job.parameters and _is_importable(job.trainable):
-        return pickle.dumps(content, protocol=5)
+        return pickle.dumps(content, protocol=5), buffers
     try:
         with ByValue(content):
-            return dumps(content, buffers.append)
+            return dumps(content, buffers.append), buffers
     except Exception as error:
         name = getattr(job.trainable, "__name__", type(job.trainable).__name__)
         for parameter, value in job.parameters.items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import mmap
 import pickle
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from tunesmith.worker.job import Job
 from tunesmith.worker.randomness import load_generators
 from tunesmith.worker.wire import JobSheet
+
+Buffer: TypeAlias = Any  # bytes, a memoryview, or whatever else has its content in one piece
 
 
 def load_job(sheet: JobSheet, fd: int) -> Job:
@@ -19,12 +22,16 @@ def load_job(sheet: JobSheet, fd: int) -> Job:
     Large buffers are mapped, not read: forked workers share their pages, and writing to one changes the writer's own
     copy alone.
     """
-    if sheet.prepare:
-        import_module(sheet.prepare)
     size = sheet.spans[-1][0] + sheet.spans[-1][1] if sheet.spans else sheet.size
     mapped = memoryview(mmap.mmap(fd, max(size, 1), access=mmap.ACCESS_COPY))
-    buffers = [mapped[offset : offset + length] for offset, length in sheet.spans]
-    trainable, parameters = pickle.loads(mapped[: sheet.size], buffers=buffers)
+    return unpack_job(sheet, mapped[: sheet.size], [mapped[at : at + length] for at, length in sheet.spans])
+
+
+def unpack_job(sheet: JobSheet, data: Buffer, buffers: Sequence[Buffer]) -> Job:
+    """Return the job whose pickle is `data`, with the buffers that were left out of it."""
+    if sheet.prepare:
+        import_module(sheet.prepare)
+    trainable, parameters = pickle.loads(data, buffers=buffers)
     _expose(trainable)
     load_generators()
     remote = None
