@@ -222,10 +222,17 @@ def test_a_module_that_cannot_be_imported_in_a_worker(run: Run, tmp_path: Path) 
     assert "only once" in done.stderr
 
 
-@pytest.mark.parametrize("trainable", [3, "train", None])
+@pytest.mark.parametrize("trainable", [3, None])
 def test_a_trainable_that_is_none(run: Run, trainable: Any) -> None:
     with pytest.raises(tune.ArgumentError, match=r"must be a function of the configuration or a subclass"):
         run(trainable)
+
+
+def test_a_name_that_stands_for_no_trainable(run: Run) -> None:
+    with pytest.raises(tune.ArgumentError, match=r"got 'PPO'. tunesmith.integrations.rllib.trainable makes one"):
+        tune.with_resources("PPO", {"cpu": 2})
+    with pytest.raises(tune.ArgumentError, match=r"no trainable of the name 'train'.*PPO.*Anything else is given as"):
+        run("train")
 
 
 # -- spaces

@@ -15,11 +15,12 @@ SOURCE = Path(__file__).parent.parent / "src"
 # SIBLINGS may not import each other.
 LAYERS: list[set[str]] = [
     {"tunesmith", "__main__", "cli", "dashboard", "compat"},
-    {"running", "replaying", "assembly", "arguments", "definition", "warming"},
+    {"running", "replaying", "assembly", "arguments", "definition", "placing", "warming"},
     {"console", "results", "recording"},
     {"driver", "asking", "clock", "interrupts", "virtual"},
     {"executors", "store", "checkpoints", "callbacks", "integrations"},
     {"worker"},
+    {"remote"},
     {"core"},
     {"schedulers", "searchers", "stoppers"},
     {
@@ -33,7 +34,7 @@ SIBLINGS = [
     {"schedulers", "searchers", "stoppers"},
     {"console", "results"},
 ]
-PURE = LAYERS[6] | LAYERS[7] | LAYERS[8]
+PURE = LAYERS[7] | LAYERS[8] | LAYERS[9]
 IMPURE_MODULES = {"time", "os", "io", "pathlib", "threading", "subprocess", "logging", "socket", "tempfile", "shutil"}
 LEAVES = {"compat", "integrations"}
 # Where a package from outside may be named; msgspec's structs are the values that all rooms are made of.
@@ -63,11 +64,17 @@ THIRD_PARTY = {
         "searchers.rung_weights",
         "searchers.sobol",
     },
-    "ray": {f"executors.ray_{part}" for part in ("actor", "cluster", "crew", "executor", "relay")},
+    "ray": {
+        *(f"executors.ray_{part}" for part in ("actor", "cluster", "crew", "executor", "relay")),
+        *(f"integrations.{part}" for part in ("rllib", "rllib_engine", "rllib_settings")),
+    },
     "threadpoolctl": {"linear_algebra"},
     "tensorboard": {"callbacks.tensorboard"},
     "keras": {"integrations.keras"},
     "torch": {"integrations.torch"},
+    "stable_baselines3": {"integrations.sb3"},
+    "fsspec": {"remote.files"},
+    "aiobotocore": {"remote.usual"},
 }
 
 

@@ -32,8 +32,9 @@ def test_without_a_leaf_everything_else_is_whole(tmp_path: Path, leaf: str) -> N
     root = tmp_path / "src"
     shutil.copytree(PACKAGE, root / "tunesmith", ignore=shutil.ignore_patterns(leaf, "__pycache__"))
     assert not (root / "tunesmith" / leaf).exists()
-    if leaf == "integrations":  # this module is imported when a script names HyperOptSearch, and not before
-        (root / "tunesmith" / "compat" / "ray" / "hyperopt.py").unlink()
+    if leaf == "integrations":  # these are imported when a script names HyperOptSearch or RLlib's, and not before
+        for module in ("hyperopt", "rllib"):
+            (root / "tunesmith" / "compat" / "ray" / f"{module}.py").unlink()
 
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200"}

@@ -119,3 +119,17 @@ def test_networks_are_tuned(tmp_path: Path, name: str) -> None:
     assert re.search(r"Trials: +1 done", said)
     assert "best: " in said
     assert list(tmp_path.glob("tunesmith/*/*/checkpoint_*"))
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(300)
+def test_a_population_of_agents_is_trained(tmp_path: Path) -> None:
+    for package in ("ray", "gymnasium", "mujoco", "torch"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    said = run(tmp_path, "pbt_ppo.py", "--smoke-test")
+    assert re.search(r"Trials: +3 done", said)
+    best = re.search(r"best: PPO_\d.* with ([\d.]+), saved in Checkpoint", said)
+    assert best
+    assert float(best[1]) > 50
+    assert list(tmp_path.glob("tunesmith/*/*/checkpoint_*/rllib_checkpoint.json"))

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tunesmith.executors.local import LocalExecutor as LocalExecutor
     from tunesmith.executors.ray_executor import RayExecutor as RayExecutor
     from tunesmith.executors.simulated import SimulatedExecutor as SimulatedExecutor
+    from tunesmith.remote.storage import RemoteStorage as RemoteStorage
     from tunesmith.replaying import Replayed as Replayed
     from tunesmith.replaying import replay as replay
     from tunesmith.resources import Resources as Resources
@@ -123,6 +124,7 @@ _HOMES = {
     "executors.local": ("LocalExecutor",),
     "executors.ray_executor": ("RayExecutor",),
     "executors.simulated": ("SimulatedExecutor",),
+    "remote.storage": ("RemoteStorage",),
     "replaying": ("Replayed", "replay"),
     "resources": ("Resources",),
     "results": ("Results", "Trial", "importance", "load"),

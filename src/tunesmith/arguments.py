@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from math import isfinite
 from typing import Any
+
+from msgspec import structs
 
 from tunesmith.callbacks.pbt_policies import read_policy
 from tunesmith.callbacks.protocol import Callback
@@ -22,6 +26,9 @@ from tunesmith.schedulers.pbt_replay import PopulationBasedTrainingReplay
 from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.searchers.names import by_name
 from tunesmith.searchers.protocol import Searcher
+from tunesmith.worker.trainable import Trainable, own_request
+
+_RLLIB = "ray.rllib."
 
 
 def refuse_unknown(unknown: Iterable[str], function: Any) -> None:
@@ -144,10 +151,40 @@ def check_seed(seed: Any) -> int | None:
     raise ArgumentError(f"seed must be a whole number or None; got {seed!r}.")
 
 
+def check_trainable(trainable: Any) -> Any:
+    """Return what is to be run: for a name, or what is RLlib's, the trainable that its integration makes of it.
+
+    The integration is found by its name, as it may be taken away.
+    """
+    kind = trainable if isinstance(trainable, type) else type(trainable)
+    if not isinstance(trainable, str) and not any(f"{cls.__module__}.".startswith(_RLLIB) for cls in kind.__mro__):
+        return trainable
+    try:
+        integration = import_module("tunesmith.integrations.rllib")
+    except ModuleNotFoundError as error:
+        raise ArgumentError(
+            f"The trainable {trainable!r} is to be run by RLlib, and this copy of Tunesmith is without it ({error})."
+        ) from error
+    return integration.trainable(trainable)
+
+
+def check_config(trainable: Any, config: Any) -> None:
+    """Let a class trainable look at the search space, unless `config` is none at all, which `Space` tells."""
+    if isinstance(trainable, type) and issubclass(trainable, Trainable) and isinstance(config, (Mapping, type(None))):
+        trainable.check_config(dict(config or {}))
+
+
 def check_resources(
-    per_trial: Mapping[str, float] | None, requested: Mapping[str, float] | Callable[..., Any] | None
+    per_trial: Mapping[str, float] | None,
+    requested: Mapping[str, float] | Callable[..., Any] | None,
+    trainable: Any = None,
 ) -> Resources | Callable[[dict[str, Any]], Resources]:
-    """Return what each trial asks for, or a function of the configuration that says it."""
+    """Return what each trial asks for, or a function of the configuration that says it.
+
+    Where nobody says it, it is what the `trainable` says, if it is a class that does.
+    """
+    if requested is None and per_trial is None:
+        requested = own_request(trainable)
     if requested is not None and per_trial is not None:
         raise ArgumentError(
             "Both resources_per_trial= and tune.with_resources say what a trial needs. Use one of them."
@@ -207,6 +244,27 @@ def check_path(name: str, value: Any) -> str | os.PathLike[str] | None:
     if value is None or (isinstance(value, (str, os.PathLike)) and str(value)):
         return value
     raise ArgumentError(f"{name} must be the path of a folder, a text or a Path; got {value!r}.")
+
+
+def check_storage(path: Any, options: Any, executor: Any) -> Any:
+    """Return the path of a folder, the place elsewhere that a URL names, or None."""
+    text = str(path) if isinstance(path, (str, os.PathLike)) else ""
+    if isinstance(path, os.PathLike) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise ArgumentError(f"storage_path: a Path takes a slash out of a URL, as in {text!r:.60}. Give it as a text.")
+    if path is None or (text and "://" not in text and "::" not in text):
+        if options:
+            raise ArgumentError("storage_options= is for a URL as storage_path=, such as 's3://bucket/runs'.")
+        return check_path("storage_path", path)
+    from tunesmith.remote.storage import RemoteStorage
+
+    if not isinstance(path, RemoteStorage):
+        check_path("storage_path", path)
+        path = RemoteStorage(text, dict(options or {}))
+    elif options:
+        path = structs.replace(path, options={**path.options, **options})
+    if path.protocol == "memory" and executor != "inline" and type(executor).__name__ != "InlineExecutor":
+        raise ArgumentError("memory:// is in the memory of one process: use it with executor='inline'.")
+    return path
 
 
 def check_function(name: str, value: Any) -> Any:

@@ -9,10 +9,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,11 +32,12 @@ from tunesmith.core.moves import MOVES
 from tunesmith.core.reopening import reopenings
 from tunesmith.definition import definition, read_created, redefined
 from tunesmith.driver import Driver
-from tunesmith.errors import ArgumentError, ExperimentExistsError, ResourceError, SearchError, SpaceError, StorageError
+from tunesmith.errors import ArgumentError, ResourceError, SearchError, SpaceError
 from tunesmith.evolution import refit
 from tunesmith.executors.protocol import Executor
 from tunesmith.interrupts import Interrupts
 from tunesmith.objective import Objective
+from tunesmith.placing import Place, find_place, open_mirror, removed_if_empty
 from tunesmith.resources import Pool, Resources
 from tunesmith.results import Reading, Results
 from tunesmith.retrying import FailurePolicy
@@ -50,11 +51,16 @@ from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.sqlite import DATABASE, Durability, EventStore, is_begun
+from tunesmith.trial import CheckpointRef
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
 from tunesmith.warming import WarmStart, read_past, teach
 from tunesmith.worker.by_value import dumps
 from tunesmith.worker.job import Job
+
+if TYPE_CHECKING:  # where no URL is used they are not imported
+    from tunesmith.remote.storage import RemoteStorage
+    from tunesmith.store.mirror import Mirror
 
 _IDLE_S = 0.2  # how often the callbacks get a moment when nothing arrives
 
@@ -73,7 +79,7 @@ class Plan(msgspec.Struct):
     stopper: Stopper | None
     resources: Resources | Callable[[dict[str, Any]], Resources]
     name: str | None
-    storage: str | os.PathLike[str] | None
+    storage: str | os.PathLike[str] | RemoteStorage | None
     resume: bool | str
     durability: Durability
     executor: Executor
@@ -89,15 +95,19 @@ class Plan(msgspec.Struct):
     verbose: int
     accept_changes: frozenset[str] = frozenset()
     warm_start: WarmStart | None = None
+    shared_folder: bool | None = None
     confirm: tuple[int, int] = (0, 0)  # how many of the best, and how many times each
 
 
 def execute(plan: Plan) -> Results:
     """Run the plan to its end, or to the user's wish to leave, and return the results."""
-    folder = _open_folder(plan)
+    place = find_place(plan.storage, plan.name, plan.trainable_name, plan.resume, shared=plan.shared_folder)
+    folder = place.folder
     with ExitStack() as stack:
-        stack.enter_context(_removed_if_empty(folder))
-        stack.enter_context(ExperimentLock(folder))
+        stack.enter_context(removed_if_empty(folder))
+        stack.enter_context(ExperimentLock(folder, place.shared))
+        mirror = open_mirror(place)
+        stack.enter_context(mirror or nullcontext())
         now = definition(plan.trainable, plan.space, plan.scheduler, plan.searcher)
         begun = _read_created(folder)
         created = begun or _new(plan, folder, now)
@@ -109,12 +119,13 @@ def execute(plan: Plan) -> Results:
         if "warm_start" in created.settings:
             teach(plan.searcher, created.settings["warm_start"])
         plan.scheduler.setup(plan.objective, created.seed)
-        resources = _open_executor(plan, folder, created, stack)
+        resources = _open_executor(plan, place, created, stack)
         path = folder / DATABASE
         open_store = EventStore.open if path.exists() else EventStore.create
-        store = stack.enter_context(open_store(path, plan.durability))
-        reading, interrupts = _drive(plan, folder, created, store, resources, change=change)
-    results = Results.from_store(folder, configure=partial(_configure, plan.space), reading=reading)
+        store = stack.enter_context(open_store(path, plan.durability, is_shared=bool(place.shared)))
+        reading, interrupts = _drive(plan, place, created, store, resources, mirror=mirror, change=change)
+    configure = partial(_configure, plan.space)
+    results = Results.from_store(folder, configure=configure, reading=reading, remote=place.remote)
     if not results.trials and results.stop_reason and interrupts.reason is None:
         raise SearchError(f"No trial was made: {results.stop_reason}")
     if interrupts.status is not None:
@@ -124,14 +135,16 @@ def execute(plan: Plan) -> Results:
 
 def _drive(
     plan: Plan,
-    folder: Path,
+    place: Place,
     created: e.Created,
     store: EventStore,
     resources: Resources,
     *,
+    mirror: Mirror | None,
     change: e.Redefined | None,
 ) -> tuple[Reading, Interrupts]:
     """Fold what is recorded, then run the driver; whatever happens, close the session."""
+    folder = place.folder
     total = plan.searcher.total()
     controller = Controller(
         objective=plan.objective,
@@ -140,7 +153,9 @@ def _drive(
         configure=partial(_configure, plan.space),
         record=_record,
         # Confirmations are beside those that the search may have, of which the searcher keeps count itself.
-        limits=msgspec.structs.replace(plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total),
+        limits=msgspec.structs.replace(
+            plan.limits, max_trials=None if isinstance(plan.searcher, Confirm) else total, **place.grace
+        ),
         eager=plan.searcher.eager,
         resources=plan.resources if isinstance(plan.resources, Resources) else None,
     )
@@ -165,10 +180,9 @@ def _drive(
         for event in wished:
             controller.replay(event)
             reading.see(event)
-    checkpoints = CheckpointFolder(folder)
-    checkpoints.sweep([trial.folder for trial in controller.experiment.trials], standing)
+    discard = _open_checkpoints(folder, mirror, controller.experiment, standing)
     clock = _clock(plan)
-    callbacks = [_Reader(reading), *_callbacks(plan, controller)]
+    callbacks = [_Reader(reading), *_callbacks(plan, controller, str(place))]
     with Interrupts(plan.executor.wake) as interrupts, GroupedStore(store) if virtual else nullcontext(store) as kept:
         driver = Driver(
             controller,
@@ -178,8 +192,8 @@ def _drive(
             callbacks,
             clock=clock,
             idle_s=None if virtual else _IDLE_S,
-            interrupted=interrupts.read,
-            discard=checkpoints.discard,
+            interrupted=interrupts.read if mirror is None else lambda: mirror.lost or interrupts.read(),
+            discard=discard,
         )
         opened = e.SessionOpened(session, os.getpid(), socket.gethostname(), clock(), resources, plan.policy)
         with _describing(plan.callbacks, controller.describe):
@@ -190,6 +204,23 @@ def _drive(
                 asker.close()
                 driver.close()
     return reading, interrupts
+
+
+def _open_checkpoints(
+    folder: Path, mirror: Mirror | None, experiment: Experiment, standing: Standing
+) -> Callable[[CheckpointRef], None]:
+    """Delete what a death has left of checkpoints; return what deletes one."""
+    checkpoints = CheckpointFolder(folder)
+    folders = [trial.folder for trial in experiment.trials]
+    checkpoints.sweep(folders, standing)
+    if mirror is None:
+        return checkpoints.discard
+    from tunesmith.checkpoints import remote
+
+    if folders:  # before any worker, or the mirror, writes there
+        mirror.later(partial(remote.sweep, paths=remote.leftovers(mirror.files, folders, standing)))
+    mirror.start()
+    return lambda checkpoint: mirror.later(partial(remote.discard, checkpoint=checkpoint))
 
 
 class _Reader(Callback):
@@ -260,26 +291,13 @@ def _clock(plan: Plan) -> Callable[[], float]:
     return plan.executor.clock if isinstance(plan.executor, VirtualTime) else SteadyClock(time.time, uptime)
 
 
-@contextmanager
-def _removed_if_empty(folder: Path) -> Iterator[None]:
-    """Leave no trace of an experiment that never began."""
-    try:
-        yield
-    finally:
-        if not (folder / DATABASE).exists():
-            for name in ("driver.lock", "workers.log"):
-                (folder / name).unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _callbacks(plan: Plan, controller: Controller) -> list[Callback]:
+def _callbacks(plan: Plan, controller: Controller, place: str) -> list[Callback]:
     console: list[Callback] = []
     if plan.verbose:
         from tunesmith.console import Console
 
         describe = None if isinstance(plan.scheduler, FIFOScheduler) else controller.describe
-        console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe)]
+        console = [Console(plan.objective, plan.verbose, sys.stdout, time.time, describe=describe, place=place)]
     base = plan.scheduler.base_scheduler if isinstance(plan.scheduler, ResourceChangingScheduler) else plan.scheduler
     policies = [PolicyFiles()] if isinstance(base, PopulationBasedTraining) and base.log_config else []
     return [TracebackFiles(), *policies, *plan.callbacks, *console]
@@ -357,52 +375,26 @@ def _record(values: Mapping[str, Any]) -> dict[str, Any]:
     return {path: codec.to_plain(value, dumps) for path, value in values.items()}
 
 
-def _open_executor(plan: Plan, folder: Path, created: e.Created, stack: ExitStack) -> Resources:
+def _open_executor(plan: Plan, place: Place, created: e.Created, stack: ExitStack) -> Resources:
     """Start the executor and check that a trial fits into what it has."""
     job = Job(
         trainable=plan.trainable,
         parameters=plan.parameters,
-        path=str(folder),
+        path=str(place.folder),
         experiment_id=created.experiment_id,
-        experiment_name=folder.name,
+        experiment_name=place.folder.name,
         metric=plan.objective.metric if plan.objective else None,
         seed=created.seed,
         checkpoint_freq=plan.checkpoint_freq,
         checkpoint_at_end=plan.checkpoint_at_end,
         threads=max(1, int(plan.resources.cpu)) if isinstance(plan.resources, Resources) else None,
+        remote=place.remote,
     )
     total = plan.executor.open(job, plan.reuse_workers)
     stack.callback(plan.executor.close)  # not before: an executor that refuses may be serving another run
     if isinstance(plan.resources, Resources):
         Pool(total).check(plan.resources)
     return total
-
-
-def _open_folder(plan: Plan) -> Path:
-    """Return the experiment's folder, made if need be."""
-    storage = Path(plan.storage or "~/tunesmith").expanduser().absolute()
-    stamp = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.urandom(2).hex()}"
-    folder = storage / (plan.name or f"{naming.slug(plan.trainable_name)}_{stamp}")
-    exists = is_begun(folder / DATABASE)
-    if plan.resume not in (False, "auto") and not exists:
-        hint = "" if plan.name else " Say which one with name=."
-        raise StorageError(
-            f"There is nothing to resume: no experiment at {folder}.{hint} resume='auto' would start one."
-        )
-    if exists and plan.resume is False:
-        raise ExperimentExistsError(
-            f"The experiment {folder.name!r} exists already at {folder}. "
-            "Pass resume=True to go on with it, or choose another name=."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"The folder {folder} can't be made: {error}. Choose another place with storage_path=."
-        ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"The folder {folder} can't be written. Choose another place with storage_path=.")
-    return folder
 
 
 def _read_created(folder: Path) -> e.Created | None:

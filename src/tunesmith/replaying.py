@@ -30,6 +30,7 @@ from tunesmith.schedulers.protocol import Scheduler
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
 from tunesmith.stoppers.rules import make_stopper
+from tunesmith.store.fetching import opened
 
 _SHOWN = 8  # trials that the text names
 
@@ -113,7 +114,8 @@ def replay(
     seconds that it took. Nothing is trained, and nothing that is recorded is changed or unpickled.
 
     Args:
-        path: the folder of a finished or a running experiment. One that ran every trial to its end knows most.
+        path: the folder, or the URL, of a finished or a running experiment. One that ran every trial to its end knows
+            most.
         scheduler: decides in the replay.
         metric: what to decide by; the experiment's own by default.
         mode: ``"min"`` or ``"max"``.
@@ -137,13 +139,14 @@ def replay(
     Example:
         >>> print(tune.replay("~/tunesmith/digits", tune.ASHAScheduler(max_t=27)))  # doctest: +SKIP
     """
-    recording = _read(Path(path).expanduser())
+    with opened(path) as folder:
+        recording = _read(folder)
     created = recording.created
     objective = check.check_objective(metric, mode) or objective_of(created.metric, created.mode, created.settings)
     workers = check.check_count("workers", workers, least=1, none="those of the record") or max(recording.workers, 1)
     executor = _Curves(recording.trials, workers)
     with ExitStack() as stack:
-        storage = check.check_path("storage_path", storage_path)
+        storage = check.check_storage(storage_path, None, "inline")
         plan = Plan(
             trainable=_trained,
             trainable_name=created.settings.get("trainable", "trial"),

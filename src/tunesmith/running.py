@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tunesmith import arguments as check
 from tunesmith.assembly import Plan, execute
@@ -25,9 +25,12 @@ from tunesmith.stoppers.rules import make_stopper
 from tunesmith.warming import WarmStart, as_warm_start
 from tunesmith.worker.trainable_options import unwrap
 
+if TYPE_CHECKING:
+    from tunesmith.remote.storage import RemoteStorage
+
 
 def run(
-    trainable: Callable[..., Any],
+    trainable: Callable[..., Any] | str,
     config: Mapping[str, Any] | None = None,
     *,
     metric: str | Sequence[str] | None = None,
@@ -39,7 +42,9 @@ def run(
     stop: Mapping[str, float] | Callable[[str, dict[str, Any]], Any] | Stopper | Sequence[Any] | None = None,
     resources_per_trial: Mapping[str, float] | None = None,
     name: str | None = None,
-    storage_path: str | Path | None = None,
+    storage_path: str | Path | RemoteStorage | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+    shared_folder: bool | None = None,
     resume: bool | Literal["auto", "errored", "restart_errored", "extend"] = False,
     accept_changes: bool | Collection[str] = False,
     warm_start: str | Path | Results | WarmStart | None = None,
@@ -78,7 +83,8 @@ def run(
 
     Args:
         trainable: a function of the configuration that calls `tunesmith.report`, yields or returns results, or a
-            subclass of `tunesmith.Trainable`; or either from `with_parameters` or `with_resources`.
+            subclass of `tunesmith.Trainable`; or either from `with_parameters` or `with_resources`. A name, such as
+            ``"PPO"``, is an algorithm of RLlib's, of which the class and an ``AlgorithmConfig`` may be given, too.
         config: the search space: nested dicts and lists with domains such as ``tune.uniform(0, 1)``; all else is
             passed on as it is. Each trial gets a deep copy of its own.
         metric: the name of the reported value to optimise. Needed for ``results.best_config``. A list names several
@@ -92,9 +98,17 @@ def run(
         scheduler: decides which trials go on; by default all of them do, first in, first out.
         stop: ends trials: thresholds such as ``{"training_iteration": 10}`` (any one reached from below), a function
             of ``(trial_id, result)``, a `Stopper`, or a list of these.
-        resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; one CPU by default.
+        resources_per_trial: such as ``{"cpu": 2, "gpu": 0.5, "licence": 1}``; by default what the trainable says, or
+            one CPU.
         name: of the experiment and its folder; made from the trainable's name and the date by default.
-        storage_path: the folder that experiments are in, ``~/tunesmith`` by default.
+        storage_path: the folder that experiments are in, ``~/tunesmith`` by default; or a URL such as
+            ``"s3://bucket/runs"``, ``"gs://..."``, ``"sftp://user@host/runs"``, or a `RemoteStorage`: checkpoints go
+            there, and the database is copied there now and then and at the end (docs/storage.md). The URL and the name
+            are enough to resume on another machine.
+        storage_options: for a URL: credentials and whatever else fsspec's file system for it takes. They are kept
+            nowhere: give them again to resume.
+        shared_folder: whether the folder is on a file system that other machines see, too (NFS, SMB, Lustre and the
+            like), where SQLite must keep another kind of journal. None, the default, finds out on Linux.
         resume: True goes on with the experiment `name`, ``"auto"`` does if there is one. ``"errored"`` also tries the
             failed trials again, from their last checkpoints, ``"restart_errored"`` from the beginning. ``"extend"``
             also lets those go on, from their last checkpoints, that were stopped only by a limit of before: a
@@ -102,9 +116,9 @@ def run(
         accept_changes: go on although something has changed since: True, or the names of the arguments that may
             have, of ``"trainable", "config", "metric", "mode", "constraints", "scheduler", "search_alg"``. Trials that
             exist keep their values.
-        warm_start: the folder or the `Results` of an older experiment, or a `WarmStart`: the best of its configurations
-            that lie in this search space are the first ones tried. What was read is kept, so that a resumed run does
-            not need that folder any more.
+        warm_start: the folder, URL or `Results` of an older experiment, or a `WarmStart`: the best of its
+            configurations that lie in this search space are the first ones tried. What was read is kept, so that a
+            resumed run does not need that folder any more.
         confirm: when the search is over, run the best so many configurations again, each `confirm_repeats` times: the
             best of many noisy values is a lucky one, and ``results.confirmed`` has both numbers. The searcher and the
             scheduler do not see these trials; they are trained for as long as those that they confirm. A run that is
@@ -156,9 +170,11 @@ def run(
         ArgumentError: an argument is wrong, or what is resumed has changed; nothing was started.
         ExperimentExistsError: there is an experiment of this name, and `resume` is False.
         ExperimentBusyError: another driver is running it.
-        StorageError: the folder can't be written.
+        StorageError: the folder can't be written, or the server does not answer, or refuses the credentials.
+        MissingPackageError: a package for the URL is not installed; the message has its name.
         ExperimentDamagedError: what is to be resumed can't be read; the message has the command that recovers it.
         NotPicklableError: the trainable can't be sent to a worker.
+        MissingPackageError: RLlib is to run it, or another extra is named, and is not installed.
         ResourceError: a trial asks for more than there is.
 
     Example:
@@ -170,7 +186,8 @@ def run(
         {'x': 2.9517...}
     """
     check.refuse_unknown(unknown, run)
-    plain, parameters, requested, trainable_name = unwrap(trainable)
+    plain, parameters, requested, trainable_name = unwrap(check.check_trainable(trainable))
+    check.check_config(plain, config)
     check.check_saving(plain, checkpoint_freq, checkpoint_at_end=checkpoint_at_end)
     objective = check.check_objective(metric, mode, constraints)
     plan = Plan(
@@ -183,9 +200,9 @@ def run(
         searcher=check.check_searcher(search_alg),
         scheduler=check.check_scheduler(scheduler or FIFOScheduler(), num_samples),
         stopper=make_stopper(stop),
-        resources=check.check_resources(resources_per_trial, requested),
+        resources=check.check_resources(resources_per_trial, requested, plain),
         name=check.check_name(name),
-        storage=check.check_path("storage_path", storage_path),
+        storage=check.check_storage(storage_path, storage_options, executor),
         resume=check.check_one_of("resume", resume, (False, True, "auto", *WISHES)),
         durability=check.check_one_of("durability", durability, ("normal", "full")),
         executor=check.check_executor(executor),
@@ -215,6 +232,7 @@ def run(
         verbose=check.check_one_of("verbose", verbose, (0, 1, 2)),
         accept_changes=check.check_changes(accept_changes, CHANGEABLE),
         warm_start=as_warm_start(warm_start),
+        shared_folder=check.check_one_of("shared_folder", shared_folder, (None, True, False)),
         confirm=check.check_confirm(confirm, confirm_repeats, objective, scheduler),
     )
     return execute(plan)

@@ -20,7 +20,7 @@ from tunesmith.space import Space
 
 
 class WarmStart(msgspec.Struct, frozen=True):
-    """The experiment to learn from: its folder or its `Results`; the `best` of its configurations are tried first.
+    """The experiment to learn from: its folder, URL or `Results`; the `best` of its configurations are tried first.
 
     >>> WarmStart("~/tunesmith/first", best=3).best
     3

@@ -79,7 +79,7 @@ def test_without_the_launcher_there_is_no_ray(tmp_path: Path) -> None:
         ("import ray.tune.loggers", "has no 'ray.tune.loggers'. Did you mean 'logger'?"),
         ("from ray import tune; tune.report(loss=1)", "reporter(mean_loss=...)"),
         ("import ray; ray.remote(print)", "Install Ray, start the script with plain python"),
-        ("import ray.rllib.agents.ppo as ppo", "RLlib is an extra. Install ray[rllib]"),
+        ("import ray.rllib.agents.ppo as ppo", "RLlib of today runs its algorithms by name"),
         ("from ray.tune.suggest.bayesopt import BayesOptSearch", "this searcher comes with a later version"),
         ("from ray.tune.suggest import NevergradSearch", "this searcher comes with a later version"),
         ("import ray; ray.init(redis_address='10.0.0.1:6379')", "runs trials on this machine"),

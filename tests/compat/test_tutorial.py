@@ -13,6 +13,7 @@ from tests.compat.stage import Played, play, tutorial
 
 FIT = ("--fit-resources",)
 needs_hyperopt = pytest.mark.skipif(importlib.util.find_spec("hyperopt") is None, reason="HyperOpt is not installed")
+has_rllib = all(importlib.util.find_spec(name) is not None for name in ("ray", "gymnasium", "torch", "mujoco"))
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 
 
@@ -195,10 +196,57 @@ def test_pbt_example_runs_in_full(tmp_path: Path) -> None:
 # -- those that need more
 
 
-def test_pbt_ppo_example_runs_to_where_it_needs_rllib(tmp_path: Path) -> None:
+@pytest.mark.skipif(has_rllib, reason="RLlib is installed")
+def test_pbt_ppo_example_says_what_to_install_where_there_is_no_rllib(tmp_path: Path) -> None:
+    played = play(tmp_path, tutorial()["pbt_ppo_example"], options=FIT)
+    assert played.status == 1
+    assert "TuneError: PPO is an algorithm of RLlib, which needs ray" in played.err
+    assert 'pip install "tunesmith[rllib]"' in played.err
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not has_rllib, reason="RLlib is not installed")
+def test_pbt_ppo_example_says_how_to_run_without_its_eight_gpus(tmp_path: Path) -> None:
     played = play(tmp_path, tutorial()["pbt_ppo_example"])
     assert played.status == 1
-    assert "TuneError: Unknown trainable: PPO. It is RLlib's, which is an extra: install ray[rllib]" in played.err
+    assert "trial requested 9 CPUs, 8 GPUs but the cluster has only" in played.err
+    assert "--fit-resources" in played.err
+    assert "num_workers is how many CPUs beside one, num_gpus how many GPUs" in played.err
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not has_rllib, reason="RLlib is not installed")
+def test_pbt_ppo_example_trains_perturbs_and_goes_on_from_donors(tmp_path: Path) -> None:
+    # The script says no end, and a perturbation comes every two minutes; its batches take minutes, too.
+    quick = {
+        "perturbation_interval=120": "perturbation_interval=1",
+        "choice([10000, 20000, 40000])": "choice([300, 400, 500])",
+        "randint(2000, 160000)": "randint(300, 600)",
+        "choice([128, 512, 2048])": "choice([64, 128])",
+        "randint(128, 16384)": "randint(64, 128)",
+        "choice([10, 20, 30])": "choice([1, 2])",
+        "randint(1, 30)": "randint(1, 2)",
+        '"num_samples": 8': '"num_samples": 2, "stop": {"training_iteration": 5}',
+        "ray.init()": "ray.init(num_cpus=1)",
+    }
+    source = tutorial()["pbt_ppo_example"]
+    for old, new in quick.items():
+        assert source.count(old) == 1
+        source = source.replace(old, new)
+    played = play(tmp_path, source, options=FIT)
+    assert played.status == 0, played.err
+    assert played.err.count("Humanoid-v1 is Humanoid-v5") == 1
+    assert "num_sgd_iter is num_epochs" in played.err
+    assert "A trial asks for 9 CPUs, 8 GPUs, and there are 1 CPUs, 0 GPUs: it gets 1 CPUs, 0 GPUs" in played.err
+    assert "[exploit] transferring weights from trial PPO_Humanoid-v1_" in played.err
+    folders = played.folders("pbt_humanoid_test")
+    assert len(folders) == 2
+    for folder in folders:
+        last = json.loads((folder / "result.json").read_text().splitlines()[-1])
+        assert last["training_iteration"] >= 5  # a clone goes on from its donor's
+        assert last["timesteps_total"] >= 700
+        assert 50 < last["episode_reward_mean"] < 300
 
 
 @pytest.mark.heavy

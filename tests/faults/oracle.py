@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 import tunesmith as tune
-from tests.faults.experiment import NAME
+from tests.faults.experiment import NAME, checkpoints
 from tests.faults.plan import SPACE, Settings
 from tests.faults.trainables import Journal, Line, State, follow, loss
 from tunesmith import commands as c
@@ -25,6 +25,7 @@ from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
+from tunesmith.store.sqlite import DATABASE, EventStore
 from tunesmith.trial import CheckpointRef
 from tunesmith.worker.checkpoint import CheckpointShelf
 
@@ -57,6 +58,7 @@ def examine(place: Path, settings: Settings, log: Log, kills: int) -> Found:
     wrong += check_decisions(settings, log, found)
     wrong += check_history(place, settings, log)
     wrong += check_checkpoints(place, settings, log, found)
+    wrong += check_copy(place, settings, log)
     return found
 
 
@@ -261,7 +263,7 @@ def check_history(place: Path, settings: Settings, log: Log) -> Iterator[str]:
 
 def check_checkpoints(place: Path, settings: Settings, log: Log, found: Found) -> Iterator[str]:
     """What the record names and nobody has deleted is there, whole, and holds the state of its iteration."""
-    controller, named = make_controller(settings), {}
+    controller, named, home = make_controller(settings), {}, checkpoints(settings, place)
     deleted: set[str] = set()
     for event in log:
         reference = made(event)
@@ -273,7 +275,7 @@ def check_checkpoints(place: Path, settings: Settings, log: Log, found: Found) -
         if path in deleted:
             continue
         try:
-            folder = Path(CheckpointShelf(str(place / NAME), "", 0).find(reference).path)
+            folder = Path(CheckpointShelf(str(home), "", 0).find(reference).path)
         except StorageError as error:
             yield f"a checkpoint that is needed: {error}"
             continue
@@ -281,8 +283,21 @@ def check_checkpoints(place: Path, settings: Settings, log: Log, found: Found) -
         if held is None or held.step != reference.iteration:
             yield f"the checkpoint {path} of iteration {reference.iteration} holds {held}"
     kept = named.keys() - deleted
-    there = (folder for folder in (place / NAME).glob("*/checkpoint_*") if folder.is_dir())
-    found.left_over = sum(str(folder.relative_to(place / NAME)) not in kept for folder in there)
+    there = (folder for folder in home.glob("*/checkpoint_*") if folder.is_dir())
+    found.left_over = sum(str(folder.relative_to(home)) not in kept for folder in there)
+
+
+def check_copy(place: Path, settings: Settings, log: Log) -> Iterator[str]:
+    """What is elsewhere is the record, all of it, and no session is open any more."""
+    if settings.place != "elsewhere":
+        return
+    home = checkpoints(settings, place)
+    with EventStore.open_to_read(home / DATABASE) as store:
+        if list(store) != log:
+            yield f"the copy has {len(list(store))} events, and is not the record of {len(log)}"
+    last = max((home / "sessions").iterdir())
+    if b'"closed":true' not in last.read_bytes():
+        yield f"the session {last.name} is not closed"
 
 
 # -- against a run that nothing happened to

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True):
     park: int
     seed: int
     durability: str
+    place: str = "disk"  # or "shared", a folder as of several machines, or "elsewhere", a URL
 
     def arguments(self) -> dict[str, Any]:
         """Return what `tune.run` is given besides the trainable, its place and its executor."""
@@ -65,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True):
         }
         if "durability" in inspect.signature(tune.run).parameters:
             arguments["durability"] = self.durability
+        if self.place == "shared":
+            arguments["shared_folder"] = True
         return arguments
 
 
@@ -85,6 +88,8 @@ def draw(seed: int) -> Plan:
     names = list(SCHEDULERS)
     random = Random(f"faults {seed}")
     settings = _draw_settings(names[seed % len(names)], random)
+    place = Random(f"place {seed}").choice(["disk", "disk", "shared", "elsewhere"])
+    settings = msgspec.structs.replace(settings, place=place)
     faults = [_draw_fault(settings, random) for _ in range(random.randint(2, 4))]
     while faults[0].point == "replay":  # the first start has nothing to fold
         faults[0] = _draw_fault(settings, random)

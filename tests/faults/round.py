@@ -93,7 +93,7 @@ def read(place: Path, wrong: list[str]) -> list[e.Event]:
     copy = place / "copy"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
-    for suffix in ("", "-wal", "-tail"):
+    for suffix in ("", "-wal", "-journal", "-tail"):
         source = place / NAME / f"{DATABASE}{suffix}"
         if source.exists():
             shutil.copy(source, copy / source.name)
@@ -117,6 +117,7 @@ class References:
     def of(self, settings: Settings) -> list[Any]:
         """Return the outcome of an experiment; how its workers and checkpoints are kept makes no difference to it."""
         settings = msgspec.structs.replace(settings, durability="normal", reuse_workers=True, keep=None, park=32)
+        settings = msgspec.structs.replace(settings, place="disk")
         if not settings.scheduler.startswith("pbt"):  # where trials go on from each other's checkpoints
             settings = msgspec.structs.replace(settings, every=3)
         with self._lock:

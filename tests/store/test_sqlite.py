@@ -93,6 +93,20 @@ def test_a_reader_sees_what_is_committed_while_a_driver_writes(path: Path) -> No
             assert [seq for seq, _ in reader.read(after=1)] == [2]
 
 
+def test_a_reader_in_the_drivers_own_process_leaves_its_locks_alone(path: Path) -> None:
+    """Who opens and closes the file himself takes back the locks of SQLite: then others delete the log in use."""
+    with EventStore.create(path) as writer:
+        writer.append([reported(0, 1)] * 600)
+        with EventStore.open_to_read(path) as reader:
+            assert len(list(reader)) == 600
+        code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM events').fetchone()"
+        subprocess.run([sys.executable, "-c", code, path], check=True)
+        assert path.with_name("experiment.db-wal").exists()
+        writer.append([reported(0, 2)] * 600)
+    with EventStore.open_to_read(path) as reader:
+        assert len(list(reader)) == 1200
+
+
 def test_a_reopened_store_goes_on_where_it_was(path: Path) -> None:
     with EventStore.create(path) as store:
         store.append([reported(0, 1)])

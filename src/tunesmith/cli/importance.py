@@ -6,7 +6,6 @@ It needs NumPy: pip install "tunesmith[search]". --marginal NAME shows how the m
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any, Final
 
 from tunesmith.console.words import clean, number
@@ -18,7 +17,7 @@ _BAR: Final = 40
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("folder", type=Path, help="the experiment's folder, <storage_path>/<name>")
+    parser.add_argument("folder", help="the experiment's folder or URL, <storage_path>/<name>")
     parser.add_argument("--metric", help="the experiment's own by default")
     parser.add_argument("--mode", choices=("min", "max"))
     parser.add_argument("--top", type=float, default=0.2, help="the share of the trials that are the best; 0.2")

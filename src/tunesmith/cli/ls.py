@@ -15,6 +15,7 @@ from typing import Final
 from tunesmith.cli import table
 from tunesmith.cli.reading import read, row
 from tunesmith.objective import objective_of
+from tunesmith.store.fetching import opened
 
 HELP: Final = "list the trials of an experiment"
 _WHO: Final = ("trial_name", "trial_id", "status", "last_update_time")
@@ -23,7 +24,7 @@ _RESULTS: Final = ("training_iteration", "mean_accuracy", "mean_loss", "episode_
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("folder", type=Path, help="the experiment's folder, <storage_path>/<name>")
+    parser.add_argument("folder", help="the experiment's folder or URL, <storage_path>/<name>")
     add_table_arguments(parser)
     parser.add_argument("--result-columns", metavar="NAMES", help="results to show, separated by commas")
 
@@ -40,7 +41,8 @@ def add_table_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Print the table."""
-    created, experiment = read(given.folder.expanduser())
+    with opened(given.folder) as folder:
+        created, experiment = read(folder)
     rows = [row(created, trial) for trial in experiment.trials]
     objective = objective_of(created.metric, created.mode, created.settings)
     bounds = objective.constraints if objective else ()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tunesmith.cli.ls import add_table_arguments, show_rows
 from tunesmith.cli.reading import moment, read
 from tunesmith.errors import StorageError
 from tunesmith.objective import objective_of
-from tunesmith.store.sqlite import DATABASE
+from tunesmith.store.fetching import experiments, opened
+
+if TYPE_CHECKING:
+    from tunesmith.remote.storage import RemoteStorage
 
 HELP: Final = "list the experiments in a folder"
 _COLUMNS: Final = [
@@ -21,27 +24,24 @@ _COLUMNS: Final = [
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("folder", type=Path, help="the folder that the experiments are in, <storage_path>")
+    parser.add_argument("folder", help="the folder or URL that the experiments are in, <storage_path>")
     add_table_arguments(parser)
 
 
 def run(given: Namespace) -> int:
     """Print the table."""
-    folder = given.folder.expanduser()
-    if not folder.is_dir():
-        raise StorageError(f"There is no folder {folder}.")
     rows = []
-    for path in sorted(folder.iterdir()):
-        if (path / DATABASE).exists():
-            try:
-                rows.append(_row(path))
-            except StorageError as error:  # one that can't be read must not hide the others
-                print(error, file=sys.stderr)
+    for place in experiments(given.folder):
+        try:
+            with opened(place) as folder:
+                rows.append(_row(folder, place))
+        except StorageError as error:  # one that can't be read must not hide the others
+            print(error, file=sys.stderr)
     show_rows(rows, _COLUMNS, given)
     return 0
 
 
-def _row(path: Path) -> dict[str, Any]:
+def _row(path: Path, place: Path | RemoteStorage) -> dict[str, Any]:
     created, experiment = read(path)
     counts = dict.fromkeys(("RUNNING", "TERMINATED", "ERROR"), 0)
     for trial in experiment.trials:
@@ -57,5 +57,5 @@ def _row(path: Path) -> dict[str, Any]:
         "error_trials": counts["ERROR"],
         "last_updated": moment(last),
         "metric": ", ".join(objective.metrics) if objective else None,
-        "path": str(path),
+        "path": str(place) if isinstance(place, Path) else place.shown,
     }

@@ -10,6 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Final
 
+from tunesmith.errors import ArgumentError
 from tunesmith.store import recovery
 
 HELP: Final = "recover what is whole of a damaged experiment"
@@ -22,5 +23,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(given: Namespace) -> int:
     """Recover, and print what was recovered, what was dropped, and how to go on."""
+    if "://" in str(given.folder) or ":/" in str(given.folder):
+        raise ArgumentError(
+            "A database is recovered on a disk: copy the experiment's folder here, recover it, and copy experiment.db "
+            "back; or recover the folder below ~/tunesmith/remote on the machine that ran it."
+        )
     print(recovery.recover(given.folder.expanduser()))
     return 0

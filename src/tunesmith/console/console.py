@@ -36,7 +36,7 @@ class Console(Callback):
 
     `verbose` 1 is a live table, or on no terminal a line now and then, and a summary; 2 also says what became of
     each trial and why. `clock` gives seconds since the epoch, `describe` what the scheduler is doing, in a few lines.
-    `size` fixes columns and lines, for tests.
+    `place` says where the experiment is, if that is not only in its folder. `size` fixes columns and lines, for tests.
     """
 
     def __init__(
@@ -47,11 +47,13 @@ class Console(Callback):
         clock: Callable[[], float],
         *,
         describe: Callable[[], str] | None = None,
+        place: str = "",
         is_terminal: bool | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
         self._tally = Tally(objective)
         self._tally.describe = describe or self._tally.describe
+        self._place = place
         self._verbose = verbose
         self._stream = stream
         self._clock = clock
@@ -71,13 +73,14 @@ class Console(Callback):
         if not self._verbose:
             return
         now = self._clock()
+        self._tally.place = self._place or str(path)
         self._tally.start(path, experiment, total, now, _history(path) if experiment.trials else ())
         self._started = True
         self._next = now + (_REFRESH_S if self._is_terminal else _FIRST_LINE_S)
         if not self._is_terminal:
             trials = counted(total, "trial") if total is not None else "trials without end"
             before = f", {self._tally.finished:,} of them ended before" if self._tally.finished else ""
-            self._print([f"Tuning {path.name}: {trials}{before}, in {path}"])
+            self._print([f"Tuning {path.name}: {trials}{before}, in {self._tally.place}"])
 
     def on_events(self, events: Sequence[e.Event]) -> None:
         """Fold, and show what is due."""

@@ -34,7 +34,7 @@ def summary(tally: Tally, now: float) -> list[tuple[str, str]]:
         lines.append(("Search", clean(experiment.exhausted.reason)))
     if experiment.stop is not None:
         lines.append(("Ended", clean(experiment.stop.reason)))
-    lines.append(("Folder", str(tally.path)))
+    lines.append(("Folder", tally.place))
     if any(name in ("waiting", "paused", "running") for name, _ in counts):
         lines.append(("Go on", f'the same call with name="{tally.path.name}", resume=True'))
     return lines

@@ -45,6 +45,7 @@ class Tally:
         self.objective = objective
         self.experiment = Experiment()
         self.path = Path()
+        self.place = ""  # where the experiment is, in words
         self.began = 0.0
         self.failures: Counter[str] = Counter()
         self.first_failed: dict[str, int] = {}

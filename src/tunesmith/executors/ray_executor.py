@@ -491,7 +491,7 @@ class RayExecutor:
 
 def _marked(job: Job) -> str:
     """Return the token by which workers know the experiment's folder, which is put there; empty if it may be any."""
-    if getattr(job, "remote", None) is not None:  # what trials keep goes elsewhere
+    if job.remote is not None:  # what trials keep goes elsewhere
         return ""
     try:
         Path(job.path).mkdir(parents=True, exist_ok=True)

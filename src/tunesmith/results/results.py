@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,11 +22,13 @@ from tunesmith.results.reading import Reading
 from tunesmith.results.repeated import Repeated
 from tunesmith.results.shortfall import counts, nothing_best
 from tunesmith.results.trial import Told, Trial, import_pandas
+from tunesmith.store.fetching import as_storage, fetch_database
 from tunesmith.store.sqlite import DATABASE, EventStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tunesmith.remote.storage import RemoteStorage
     from tunesmith.searchers.marginals import Marginal
 
 _SEARCHES = 3  # after so many it pays to know where each trial's events are
@@ -34,18 +37,21 @@ _MARKS = ("repeats", "confirms")  # columns where any trial has one
 Configure = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
-def load(path: str | Path) -> Results:
+def load(path: str | Path | RemoteStorage, storage_options: Mapping[str, Any] | None = None) -> Results:
     """Open an experiment's folder, of a finished or a running one, to read it. Nothing is written or unpickled.
 
-    Values of a configuration that are no plain data are shown by their repr.
+    Values of a configuration that are no plain data are shown by their repr. A URL opens the copy that is there; with
+    `storage_options` go credentials, as for `tunesmith.run`.
 
     Raises:
+        MissingPackageError: a package for the URL is not installed.
         StorageError: there is no experiment, or it can't be read.
 
     Example:
         >>> results = load("~/tunesmith/train_2026-11-24_10-00-00_a1b2")  # doctest: +SKIP
     """
-    return Results.from_store(Path(path).expanduser())
+    remote = as_storage(path, storage_options)
+    return Results.from_store(Path(path).expanduser()) if remote is None else Results.from_remote(remote)  # type: ignore[arg-type]  # a path, as it is no URL
 
 
 def importance(
@@ -66,10 +72,21 @@ class Results:
     """What came of an experiment: its trials, and the best of them by its objective.
 
     A sequence of `Trial`. The best value is taken over all results of all trials; values that are not finite never win.
+    `path` is the experiment's folder on this machine.
     """
 
-    def __init__(self, path: Path, configure: Configure | None = None, reading: Reading | None = None) -> None:
+    _fetched = False  # whether `path` is a temporary folder with what is elsewhere
+    _copy: EventStore | None = None
+
+    def __init__(
+        self,
+        path: Path,
+        configure: Configure | None = None,
+        reading: Reading | None = None,
+        remote: RemoteStorage | None = None,
+    ) -> None:
         self.path = path
+        self.remote = remote
         self._given_configure = configure
         if reading is None:
             self.refresh()
@@ -77,15 +94,39 @@ class Results:
             self._take(reading)
 
     @classmethod
-    def from_store(cls, path: Path, *, configure: Configure | None = None, reading: Reading | None = None) -> Results:
+    def from_store(
+        cls,
+        path: Path,
+        *,
+        configure: Configure | None = None,
+        reading: Reading | None = None,
+        remote: RemoteStorage | None = None,
+    ) -> Results:
         """Read the experiment in the folder `path`, if that is not done yet: then `reading` is all that is recorded.
 
-        `configure` builds real configurations from recorded values.
+        `configure` builds real configurations from recorded values; `remote` is where checkpoints are, if elsewhere.
         """
-        return cls(path.absolute(), configure, reading)
+        return cls(path.absolute(), configure, reading, remote)
+
+    @classmethod
+    def from_remote(cls, remote: RemoteStorage) -> Results:
+        """Read the experiment at `remote` as it was copied there last, into a temporary folder."""
+        from tempfile import TemporaryDirectory
+        from weakref import finalize
+
+        temporary = TemporaryDirectory(prefix="tunesmith_")
+        folder = Path(temporary.name, remote.url.rstrip("/").rpartition("/")[2])
+        folder.mkdir()
+        fetch_database(remote, folder)
+        results = cls(folder, remote=remote)
+        results._fetched = True
+        finalize(results, temporary.cleanup)
+        return results
 
     def refresh(self) -> Results:
         """Read the experiment again and return it."""
+        if self._fetched and self.remote is not None:
+            fetch_database(self.remote, self.path)
         reading = Reading(Experiment())
         with EventStore.open_to_read(self.path / DATABASE) as store:
             for event, _ in store.fold(reading.experiment.apply):
@@ -98,6 +139,9 @@ class Results:
         if created is None:
             raise TunesmithError(f"The experiment at {self.path} has not begun yet. Look again in a moment.")
         self._objective, self._best = reading.objective, reading.best
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
         self._asked = 0  # how many times for the events of a trial
         self._places: dict[int, array[int]] | None = None
         reading.settle(lambda trial: (told.report for told in self._told(trial)))
@@ -113,10 +157,21 @@ class Results:
             return self._given_configure(values, overrides)
         return readable_config(space, values, overrides)
 
+    @contextmanager
+    def _opened(self) -> Iterator[EventStore]:
+        """Give the store. One that is a copy is kept for the next who asks: to make it takes time."""
+        store = self._copy or EventStore.open_to_read(self.path / DATABASE)
+        self._copy = store if store.is_copy else None
+        try:
+            yield store
+        finally:
+            if not store.is_copy:
+                store.close()
+
     def _events(self, trial: int) -> Iterator[e.Event]:
         """Yield the events of a trial. Who asks for many trials has the record searched once, and not for each."""
         self._asked += 1
-        with EventStore.open_to_read(self.path / DATABASE) as store:
+        with self._opened() as store:
             if self._places is None and self._asked > _SEARCHES:
                 self._places = store.places()
             places = None if self._places is None else self._places.get(trial, ())

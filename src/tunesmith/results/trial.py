@@ -18,6 +18,7 @@ from tunesmith.trial import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tunesmith.remote.storage import RemoteStorage
     from tunesmith.worker.checkpoint import Checkpoint
 
 
@@ -33,6 +34,7 @@ class Reader(Protocol):
     """The experiment that a trial belongs to."""
 
     path: Path
+    remote: RemoteStorage | None
     experiment_id: str
     _objective: Objective | None
 
@@ -152,7 +154,11 @@ class Trial:
         """The last checkpoint, or None where there is none, or none any more."""
         from tunesmith.worker.checkpoint import Checkpoint
 
-        ref = self._record.checkpoint
+        ref, remote = self._record.checkpoint, self._reader.remote
+        if ref is not None and remote is not None:
+            from tunesmith.worker.remote_checkpoint import RemoteCheckpoint
+
+            return RemoteCheckpoint(remote, ref, self._reader.path)
         path = None if ref is None else self._reader.path / ref.path
         return Checkpoint(path) if path is not None and path.is_dir() else None
 

@@ -22,6 +22,7 @@ from tunesmith.events import Created, Event, Reported, TrialEvent
 from tunesmith.store.encoding import checksum, decode, encode
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.pages import Pages, Value
+from tunesmith.store.shared import shared_type
 from tunesmith.store.sqlite import BESIDE, DATABASE, EventStore, is_begun, recovered_path
 from tunesmith.store.tail import read_tail, tail_path
 from tunesmith.worker.disk import sync_folder
@@ -116,7 +117,7 @@ def recover(folder: Path) -> Recovery:
     path = folder / DATABASE
     if not is_begun(path):
         raise StorageError(f"There is no experiment at {folder}: it has no {DATABASE}.")
-    with ExperimentLock(folder):
+    with ExperimentLock(folder, shared_type(folder)):
         whole = _whole(path)
         if whole is not None:
             return whole

@@ -9,6 +9,7 @@ import errno
 import gc
 import shlex
 import sqlite3
+import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -23,11 +24,12 @@ from tunesmith.errors import ExperimentDamagedError, IllegalMoveError, StorageEr
 from tunesmith.events import Event, TrialEvent
 from tunesmith.store.encoding import checksum, decode, decode_many, encode
 from tunesmith.store.pages import PAGE_SIZE
+from tunesmith.store.shared import in_memory, journal_path, use_rollback_journal
 from tunesmith.store.tail import SUFFIX, Row, Tail, read_tail, tail_path
 from tunesmith.worker.disk import sync_folder
 
 DATABASE: Final = "experiment.db"  # its name in an experiment's folder
-BESIDE: Final = ("-wal", "-shm", SUFFIX)  # what may be behind it in the names of files that belong to it
+BESIDE: Final = ("-wal", "-shm", "-journal", SUFFIX)  # what may be behind it in the names of files that belong to it
 SCHEMA_VERSION = 3
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -51,6 +53,7 @@ CREATE TEMP VIEW events AS SELECT seq, kind, trial, body, crc FROM main.events
 _KINDS: dict[type[Event], str] = {}
 _CHUNK = 256  # rows that are decoded at once
 _MANY = 500  # events that are worth a transaction of their own
+_SHARED_TIMEOUT_S = 5  # a reader on another machine may keep the database; then the tail waits
 _TAIL_BYTES = 1 << 20  # after so many the tail goes into the database
 
 T = TypeVar("T")
@@ -73,8 +76,18 @@ class EventStore:
     Make one with `create`, `open` or `open_to_read`; use it as a context, or `close` it.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, version: int, tail: Tail | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        version: int,
+        tail: Tail | None = None,
+        *,
+        renew: Callable[[], sqlite3.Connection] | None = None,
+    ) -> None:
         self.path = path
+        self._renew = renew  # for a reader of a copy: makes a new one
+        self._copied = _status(path)
         self._db = connection
         self._crc = "crc" if version >= 2 else "NULL"
         self._tail = tail  # None for a reader
@@ -91,14 +104,14 @@ class EventStore:
         except StorageError:
             raise
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
 
     @classmethod
-    def create(cls, path: Path, durability: Durability = "normal") -> EventStore:
+    def create(cls, path: Path, durability: Durability = "normal", *, is_shared: bool = False) -> EventStore:
         """Make a new database.
 
         With `durability` "normal" what was appended survives the death of any process; with "full" a loss of power
-        as well, at the price of waiting for the disk.
+        as well, at the price of waiting for the disk. `is_shared` is whether other machines see the folder, too.
 
         Raises:
             StorageError: there is one already, or what is left of one, or it can't be written.
@@ -118,13 +131,13 @@ class EventStore:
             if durability == "full":
                 sync_folder(path.parent)
                 sync_folder(path.parent.parent)
-            connection = _connect(path)
+            connection = _connect(path, is_shared=is_shared)
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         return cls._to_write(path, connection, durability)
 
     @classmethod
-    def open(cls, path: Path, durability: Durability = "normal") -> EventStore:
+    def open(cls, path: Path, durability: Durability = "normal", *, is_shared: bool = False) -> EventStore:
         """Open a database to append to it. One of an older schema is brought up to the present one.
 
         Raises:
@@ -132,7 +145,7 @@ class EventStore:
         """
         _check_presence(path)
         try:
-            connection = _connect(path)
+            connection = _connect(path, is_shared=is_shared)
             version = _version(path, connection)
             if version < SCHEMA_VERSION:
                 sums = "ALTER TABLE events ADD COLUMN crc INTEGER;" if version < 2 else ""
@@ -141,7 +154,7 @@ class EventStore:
                     f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'; COMMIT"
                 )
         except sqlite3.Error as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
         return cls._to_write(path, connection, durability)
 
     @classmethod
@@ -159,6 +172,8 @@ class EventStore:
         uri = f"file:{quote(str(path.absolute()))}?mode=ro"
         alone = f"{uri}&immutable=1"  # all is in the database itself: no file is made beside it
         try:
+            if journal_path(path).exists():  # in a shared folder
+                return cls._to_read_copy(path, uri)
             if not path.with_name(f"{path.name}-wal").exists():  # no driver has it open
                 return cls._to_read(path, alone)
             try:
@@ -166,7 +181,7 @@ class EventStore:
             except sqlite3.OperationalError:  # SQLite can't make its own files there, so nobody writes either
                 return cls._to_read(path, alone)
         except sqlite3.Error as error:
-            raise _storage_error(path, error) from error
+            raise storage_error(path, error) from error
 
     @classmethod
     def open_aside(cls, path: Path) -> EventStore:
@@ -178,6 +193,31 @@ class EventStore:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         connection.text_factory = bytes
         return cls(path, connection, _version(path, connection))
+
+    @classmethod
+    def _to_read_copy(cls, path: Path, uri: str) -> EventStore:
+        def copy() -> sqlite3.Connection:
+            for pause in (0.1, 0.5, 1.0, None):
+                try:
+                    connection = in_memory(path, uri)
+                except sqlite3.DatabaseError as error:
+                    if not any(word in str(error) for word in _BROKEN):
+                        raise
+                    if pause is None:
+                        raise damaged(path, f"{_HALF_SEEN} ({error})") from error
+                    time.sleep(pause)
+                else:
+                    break
+            connection.text_factory = bytes
+            return connection
+
+        connection = copy()
+        return cls(path, connection, _version(path, connection), renew=copy)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it reads a copy in memory, which it makes anew when the database has changed."""
+        return self._renew is not None
 
     def append(self, events: Sequence[Event]) -> None:
         """Write events in one transaction; they are durable when this returns.
@@ -196,13 +236,11 @@ class EventStore:
             rows.append((seq, name, event.trial if isinstance(event, TrialEvent) else None, body, checksum(seq, body)))
             seq += 1
         try:
-            if len(rows) >= _MANY or self._tail.size >= _TAIL_BYTES:
-                self._move(rows)
-            else:
+            if not ((len(rows) >= _MANY or self._tail.size >= _TAIL_BYTES) and self._has_moved(rows)):
                 self._tail.append(rows)
                 self._waiting += rows
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         self._next = seq
 
     def _move(self, rows: Sequence[Row] = ()) -> None:
@@ -220,6 +258,16 @@ class EventStore:
             self._waiting.clear()
             self._tail.clear()
 
+    def _has_moved(self, rows: Sequence[Row]) -> bool:
+        """Bring the tail and `rows` into the database, unless somebody reads it for long: then the tail grows on."""
+        try:
+            self._move(rows)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            return False
+        return True
+
     def settle(self) -> None:
         """Bring all that was appended into the database itself.
 
@@ -230,7 +278,7 @@ class EventStore:
             if self._waiting:
                 self._move()
         except (sqlite3.Error, OSError) as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
 
     def _read_tail(self) -> list[Row]:
         """Return the rows of the tail that are not in the database."""
@@ -253,19 +301,30 @@ class EventStore:
 
         What they find in the database is as new at least: so no event is missed that is on its way from here to there.
         """
+        self._look_again()
+        status = _status(tail_path(self.path))
+        if status is None or self._seen == status:
+            return
         try:
-            status = tail_path(self.path).stat()
-        except FileNotFoundError:
-            return
-        if self._seen == (status.st_size, status.st_mtime_ns):
-            return
-        rows = self._read_tail()
+            rows = self._read_tail()
+        except ExperimentDamagedError:
+            if self._renew is None:
+                raise
+            self._look_again(surely=True)  # it was brought into the database between the copy and this moment
+            rows = self._read_tail()
         if self._seen is None:
             self._db.execute("PRAGMA temp_store=MEMORY")
             self._db.executescript(_JOIN)
-        self._seen = status.st_size, status.st_mtime_ns
+        self._seen = status
         self._db.execute("DELETE FROM temp.tail")
         self._db.executemany(_INSERT.replace("main.events", "temp.tail"), rows)
+
+    def _look_again(self, *, surely: bool = False) -> None:
+        """Make a new copy of the database, for who reads a copy, if it has changed."""
+        status = _status(self.path)
+        if self._renew is not None and (surely or status != self._copied):
+            self._db.close()
+            self._db, self._copied, self._seen = self._renew(), status, None
 
     def read(self, after: int = 0) -> Iterator[tuple[int, Event]]:
         """Yield ``(seq, event)`` in order, from the event behind `after` on.
@@ -325,7 +384,7 @@ class EventStore:
                     places = found[trial] = array("Q")
                 places.append(seq)
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         return found
 
     def read_at(self, places: Sequence[int]) -> Iterator[tuple[int, Event]]:
@@ -357,7 +416,7 @@ class EventStore:
                     self._check(rows)
                 yield seqs, self._decode(seqs, bodies)
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
 
     def _check(self, rows: Sequence[tuple[int, Any, int | None]]) -> None:
         for seq, body, crc in rows:
@@ -378,6 +437,32 @@ class EventStore:
                 raise damaged(self.path, f"event {seq} is no event that this version knows ({error})") from error
         return events
 
+    def sums(self) -> Iterator[tuple[int, int | None]]:
+        """Yield the number and the checksum of every event, in order: enough to tell one record from another.
+
+        Raises:
+            StorageError: the database can't be read.
+        """
+        try:
+            self._join_tail()
+            yield from self._db.execute(f"SELECT seq, {self._crc} FROM events ORDER BY seq")
+        except sqlite3.Error as error:
+            raise storage_error(self.path, error) from error
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy the database and the tail, as of now, into an empty one.
+
+        Raises:
+            StorageError: the tail is damaged.
+            sqlite3.Error: the database can't be read, or `target` not be written.
+        """
+        rows = self._read_tail()  # before the database, which then is as new at least
+        self._db.backup(target)
+        (last,) = target.execute(_LAST).fetchone()
+        target.execute("BEGIN")
+        target.executemany(_INSERT, [row for row in rows if row[0] > last])
+        target.execute("COMMIT")
+
     def check(self) -> None:
         """Let SQLite look at all of its structures, which takes longer than to read the events.
 
@@ -387,7 +472,7 @@ class EventStore:
         try:
             (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         except sqlite3.Error as error:
-            raise _storage_error(self.path, error) from error
+            raise storage_error(self.path, error) from error
         if found != b"ok":
             raise damaged(self.path, found.decode(errors="replace"))
 
@@ -398,6 +483,10 @@ class EventStore:
                 self.settle()
                 self._tail.remove()
             self._tail.close()
+            with suppress(sqlite3.Error):
+                if self._db.execute("PRAGMA journal_mode").fetchone() == (b"truncate",):  # an empty one would stay
+                    self._db.execute("PRAGMA journal_mode=DELETE")
+                    self._db.execute("SELECT value FROM meta").fetchone()
         self._db.close()
 
     def __enter__(self) -> EventStore:
@@ -405,6 +494,15 @@ class EventStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _status(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file does: its size and its time; None when it is not there."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def is_begun(path: Path) -> bool:
@@ -415,7 +513,9 @@ def is_begun(path: Path) -> bool:
 def leftovers(path: Path) -> list[Path]:
     """Return the files beside the database `path` that are a part of it, or were to become it."""
     beside = [path.with_name(f"{path.name}-wal"), tail_path(path), recovered_path(path)]
-    return [file for file in beside if file.exists()]
+    found = [file for file in beside if file.exists()]
+    journal = journal_path(path)  # an empty one is of a transaction that is done
+    return [*found, journal] if (_status(journal) or (0,))[0] else found
 
 
 def recovered_path(path: Path) -> Path:
@@ -430,12 +530,16 @@ def damaged(path: Path, what: str) -> ExperimentDamagedError:
     return ExperimentDamagedError(text)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, *, is_shared: bool = False) -> sqlite3.Connection:
     # The driver's only thread appends; check_same_thread is off for runs that are closed by another one.
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    timeout = _SHARED_TIMEOUT_S if is_shared else 30
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=timeout)
     connection.text_factory = bytes
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA wal_autocheckpoint=4000")
+    if is_shared:
+        use_rollback_journal(connection)
+    else:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
     connection.execute("PRAGMA synchronous=FULL")
     return connection
 
@@ -469,10 +573,15 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_HALF_SEEN = (
+    "another machine may be writing it, of whose work this one sees only a part yet, and then it can be read in half a "
+    "minute; or a part of it is overwritten"
+)
 _BROKEN = ("not a database", "no such table", "no such column", "malformed", "corrupt")
 
 
-def _storage_error(path: Path, error: sqlite3.Error | OSError) -> StorageError:
+def storage_error(path: Path, error: sqlite3.Error | OSError) -> StorageError:
+    """Return the error for what SQLite, or the disk, has said about the database at `path`."""
     text = str(error)
     if "full" in text or "disk I/O" in text or getattr(error, "errno", None) in _FULL:
         return StorageError(

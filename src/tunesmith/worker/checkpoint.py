@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -16,7 +17,7 @@ from tunesmith.worker.disk import sync_folder
 
 _CHUNK = 1 << 20
 _NOTHING_FREE = 1 << 16  # bytes: a disk with less is full
-_SHEET = ".tunesmith.json"
+SHEET: Final = ".tunesmith.json"
 
 
 class Checkpoint:
@@ -108,7 +109,7 @@ class Sheet(msgspec.Struct):
 
 def write_sheet(folder: Path, sheet: Sheet) -> None:
     """Put the sheet beside the files of a checkpoint."""
-    (folder / _SHEET).write_bytes(msgspec.json.encode(sheet))
+    (folder / SHEET).write_bytes(msgspec.json.encode(sheet))
 
 
 def read_sheet(folder: Path) -> Sheet | None:
@@ -118,7 +119,7 @@ def read_sheet(folder: Path) -> Sheet | None:
         DamagedCheckpointError: it can't be read.
     """
     try:
-        return msgspec.json.decode((folder / _SHEET).read_bytes(), type=Sheet)
+        return msgspec.json.decode((folder / SHEET).read_bytes(), type=Sheet)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -158,21 +159,13 @@ class CheckpointShelf:
         Raises:
             StorageError: the files can't be read or written.
         """
-        origin = Path(source)
-        here = Path(self._experiment, self._folder)
-        if not origin.is_dir():
-            raise StorageError(f"The checkpoint that was reported, {source}, is {_what(origin)}; it can't be kept.")
-        if here.resolve().is_relative_to(origin.resolve()):
-            raise ArgumentError(
-                f"The directory {source} contains the trial's own folder and can't be a checkpoint. "
-                "Write the checkpoint's files into a directory of their own."
-            )
+        origin = self._reported(source)
 
         def fill(aside: Path) -> None:
-            names = _files(origin)
+            names = files_below(origin)
             size = sum((origin / name).stat().st_size for name in names)
-            if size > _free(aside):  # others need what is left, the store too: better not to fill it up first
-                raise OSError(errno.ENOSPC, f"{size:,} bytes are needed and {_free(aside):,} are free", source)
+            if size > free_bytes(aside):  # others need what is left, the store too: better not to fill it up first
+                raise OSError(errno.ENOSPC, f"{size:,} bytes are needed and {free_bytes(aside):,} are free", source)
             for relative in names:
                 target = aside / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -185,6 +178,18 @@ class CheckpointShelf:
             raise
         except OSError as error:
             raise StorageError(f"The checkpoint {source} can't be copied to the trial's folder: {error}") from error
+
+    def _reported(self, source: str) -> Path:
+        """Return the directory that was reported, if it can be a checkpoint."""
+        origin = Path(source)
+        if not origin.is_dir():
+            raise StorageError(f"The checkpoint that was reported, {source}, is {_what(origin)}; it can't be kept.")
+        if Path(self._experiment, self._folder).resolve().is_relative_to(origin.resolve()):
+            raise ArgumentError(
+                f"The directory {source} contains the trial's own folder and can't be a checkpoint. "
+                "Write the checkpoint's files into a directory of their own."
+            )
+        return origin
 
     def keep(self, iteration: int, time_total_s: float, fill: Callable[[Path], None]) -> CheckpointRef:
         """Let `fill` write files into a new directory, make that durable, and give it its name.
@@ -207,7 +212,7 @@ class CheckpointShelf:
             aside.rename(target)
             sync_folder(target.parent)
         except BaseException as error:
-            story = _full_disk(error, folder, iteration)
+            story = full_disk(error, folder, iteration)
             if aside is not None:
                 shutil.rmtree(aside, ignore_errors=True)
             if story:
@@ -228,7 +233,7 @@ class CheckpointShelf:
         if not path.is_dir():
             raise DamagedCheckpointError(f"The checkpoint {reference.path} is {_what(path)}.")
         try:
-            size = sum((path / relative).stat().st_size for relative in _files(path))
+            size = sum((path / relative).stat().st_size for relative in files_below(path))
         except OSError as error:
             raise DamagedCheckpointError(f"The checkpoint {reference.path} can't be read: {error.strerror}.") from error
         if reference.digest and size != reference.size:
@@ -236,6 +241,9 @@ class CheckpointShelf:
                 f"The checkpoint {reference.path} is damaged: it has {size} bytes, and {reference.size} were written."
             )
         return Checkpoint(path)
+
+    def close(self) -> None:
+        """Let go of what was held to load checkpoints."""
 
     def verify(self, reference: CheckpointRef) -> Checkpoint:
         """Return the checkpoint that `reference` names, all of which has been read and is what was written.
@@ -269,7 +277,7 @@ class CheckpointShelf:
         return target
 
 
-def _files(root: Path) -> list[str]:
+def files_below(root: Path) -> list[str]:
     """Return the paths of all files below `root`, relative to it and sorted."""
     found = []
     for folder, _, names in os.walk(root):
@@ -300,10 +308,10 @@ def _digest(folder: Path, *, sync: bool = False) -> tuple[str, int]:
     from hashlib import sha256
 
     digest, size = sha256(), 0
-    for relative in _files(folder):
+    for relative in files_below(folder):
         with (folder / relative).open("rb") as file:
             length = os.fstat(file.fileno()).st_size
-            digest.update(f"{relative}\0{length}\0".encode(errors="surrogateescape"))
+            digest.update(heading(relative, length))
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
             if sync:
@@ -312,13 +320,18 @@ def _digest(folder: Path, *, sync: bool = False) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _free(folder: Path) -> int:
+def heading(relative: str, length: int) -> bytes:
+    """Return what stands before a file's bytes in the digest of a checkpoint."""
+    return f"{relative}\0{length}\0".encode(errors="surrogateescape")
+
+
+def free_bytes(folder: Path) -> int:
     """Return the bytes that this user may still write to the disk of `folder`."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
 
 
-def _full_disk(error: BaseException, folder: Path, iteration: int) -> str:
+def full_disk(error: BaseException, folder: Path, iteration: int) -> str:
     """Say that a checkpoint did not fit on the disk, if that is what `error` comes from; else return nothing.
 
     Libraries tell of a full disk in errors of their own, so what is free is asked as well.
@@ -326,7 +339,7 @@ def _full_disk(error: BaseException, folder: Path, iteration: int) -> str:
     if not isinstance(error, Exception):
         return ""
     try:
-        free = _free(folder)
+        free = free_bytes(folder)
     except OSError:
         return ""
     if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) and free >= _NOTHING_FREE:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:  # where no URL is used it is not imported
+    from tunesmith.remote.storage import RemoteStorage
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -19,6 +22,7 @@ class Job(msgspec.Struct, frozen=True):
     `metric` is the name under which a bare number that a function returns or yields is reported. `threads` is the
     limit for numeric libraries (OpenMP, BLAS) while the user's modules are imported, for trials that all ask for the
     same number of CPUs; None leaves their own default. From `seed`, the experiment's, comes that of each trial.
+    `remote` is where the experiment's checkpoints are kept, if that is not in `path`.
     """
 
     trainable: Callable[..., Any]
@@ -32,3 +36,4 @@ class Job(msgspec.Struct, frozen=True):
     metric: str | None = None
     threads: int | None = None
     seed: int = 0
+    remote: RemoteStorage | None = None

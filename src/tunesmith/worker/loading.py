@@ -34,6 +34,12 @@ def unpack_job(sheet: JobSheet, data: Buffer, buffers: Sequence[Buffer]) -> Job:
     trainable, parameters = pickle.loads(data, buffers=buffers)
     _expose(trainable)
     load_generators()
+    remote = None
+    if sheet.remote:
+        from tunesmith.remote.files import import_packages
+
+        remote = pickle.loads(sheet.remote)
+        import_packages(remote)  # once, before workers are forked
     return Job(
         trainable,
         parameters,
@@ -45,6 +51,7 @@ def unpack_job(sheet: JobSheet, data: Buffer, buffers: Sequence[Buffer]) -> Job:
         sheet.chdir,
         sheet.metric,
         seed=sheet.seed,
+        remote=remote,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Mapping
 from functools import partial
-from pathlib import Path
 from types import GeneratorType
 from typing import Any, TypeAlias
 
@@ -33,11 +32,11 @@ def takes_new_config(trainable: Any) -> bool:
 def run_function(session: Session, config: dict[str, Any]) -> Outcome:
     """Call a function trainable; return a final report, if what it returned is one, and the event of its end."""
     job = session.job
-    damaged = session.restore()
-    if damaged is not None:
-        return None, damaged
     outer, AMBIENT.session = AMBIENT.session, session
     try:
+        damaged = session.restore()
+        if damaged is not None:
+            return None, damaged
         outcome = job.trainable(config, **job.parameters)
         if type(outcome) is GeneratorType:
             outcome = _exhaust(session, outcome)
@@ -57,6 +56,7 @@ def run_function(session: Session, config: dict[str, Any]) -> Outcome:
         return None, _raised(session, error)
     finally:
         AMBIENT.session = outer
+        session.close()
 
 
 def _returned(session: Session, outcome: Any) -> Any:
@@ -111,17 +111,19 @@ def class_steps(session: Session, config: dict[str, Any], seat: Seat, *, keep: b
     A trainable that `seat` holds is used again if it can take up the new configuration. It is left there when all went
     well and `keep` is true, or the trial will go on from another state and the trainable may take that up in place.
     """
-    damaged = session.restore()
-    if damaged is not None:
-        if not keep:
-            seat.clear()
-        return damaged
     try:
+        damaged = session.restore()
+        if damaged is not None:
+            if not keep:
+                seat.clear()
+            return damaged
         event = yield from _loop(session, _prepared(session, config, seat))
     except BaseException as error:  # noqa: BLE001 - as above
         event = session.failed(describe(error))
         seat.clear()
         return event
+    finally:
+        session.close()
     if not (keep or (session.verdict == DROP and takes_new_config(session.job.trainable))):
         seat.clear()
     return event
@@ -131,14 +133,15 @@ def _prepared(session: Session, config: dict[str, Any], seat: Seat) -> Trainable
     order = session.order
     identity = (order.trial_id, order.name, session.folder)
     instance = seat.instance
-    if instance is not None and not trainables.reset(instance, config, identity):
+    if instance is not None and not trainables.reset(instance, config, identity, session.resources):
         seat.clear()
         instance = None
     if instance is None:
         cls: Any = session.job.trainable
-        instance = seat.instance = trainables.create(cls, config, session.job.parameters, identity)
+        made = trainables.create(cls, config, session.job.parameters, identity, session.resources)
+        instance = seat.instance = made
     if order.checkpoint is not None:
-        trainables.read_state(instance, Path(session.job.path, order.checkpoint.path))
+        trainables.read_state(instance, session.restored)
     trainables.resume_counting(instance, order.iteration, order.time_total_s)
     session.totals = trainables.totals_of(instance)
     return instance

@@ -75,6 +75,7 @@ class Session:
         "_lock",
         "_now",
         "_resumed",
+        "_shelf",
         "_time_before",
         "_time_since_restore",
         "folder",
@@ -84,6 +85,7 @@ class Session:
         "latest",
         "order",
         "resources",
+        "restored",
         "totals",
         "verdict",
     )
@@ -107,6 +109,8 @@ class Session:
         self.latest = order.checkpoint
         self.verdict = CONTINUE
         self.totals: dict[str, float | int] = {}
+        self.restored = Path()  # the files of the checkpoint that the trial goes on from, if there is one
+        self._shelf: CheckpointShelf | None = None
         self._channel = channel
         self._clock = clock
         self._now = now
@@ -118,18 +122,30 @@ class Session:
     @property
     def shelf(self) -> CheckpointShelf:
         """Where the trial's checkpoints are kept."""
-        return CheckpointShelf(self.job.path, self.order.folder, self.order.incarnation)
+        if self._shelf is None:
+            job, order = self.job, self.order
+            if job.remote is None:
+                self._shelf = CheckpointShelf(job.path, order.folder, order.incarnation)
+            else:
+                from tunesmith.worker.remote_checkpoint import RemoteShelf
+
+                self._shelf = RemoteShelf(job.remote, job.path, order.folder, order.incarnation)
+        return self._shelf
 
     def restore(self) -> Damaged | None:
         """Read through the checkpoint that the trial goes on from, and take its sums over.
 
         Called before the user's code. A checkpoint that is gone or not whole ends this start, by the returned event.
+
+        Raises:
+            StorageError: it is elsewhere and can't be fetched.
         """
         reference = self.order.checkpoint
         if reference is None:
             return None
         try:
-            sheet = read_sheet(Path(self.shelf.verify(reference).path))
+            self.restored = Path(self.shelf.verify(reference).path)
+            sheet = read_sheet(self.restored)
         except DamagedCheckpointError as error:
             return Damaged(self.order.trial, self.incarnation, reference, str(error))
         self.totals = {} if sheet is None else sheet.totals
@@ -241,6 +257,11 @@ class Session:
         return None if self.latest is None else self.shelf.find(self.latest)
 
     # -- the end
+
+    def close(self) -> None:
+        """Let go of what the trial's start has held."""
+        if self._shelf is not None:
+            self._shelf.close()
 
     def completed(self, checkpoint: CheckpointRef | None = None) -> Completed:
         """Return the event of the trainable's own end."""

@@ -6,7 +6,7 @@ import copy
 import os
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,17 @@ _STATE = "state.pkl"  # where a dict that save_checkpoint returned is kept
 class _Life:
     """The counters of a trainable, apart from the names its author may use."""
 
-    __slots__ = ("folder", "is_set_up", "iteration", "parameters", "time_total_s", "totals", "trial_id", "trial_name")
+    __slots__ = (
+        "folder",
+        "is_set_up",
+        "iteration",
+        "parameters",
+        "resources",
+        "time_total_s",
+        "totals",
+        "trial_id",
+        "trial_name",
+    )
 
     def __init__(self) -> None:
         self.iteration = 0
@@ -30,6 +40,7 @@ class _Life:
         self.parameters: dict[str, Any] = {}
         self.trial_id = ""
         self.trial_name = ""
+        self.resources: dict[str, float] = {}
         self.folder: str | None = None
 
 
@@ -88,6 +99,18 @@ class Trainable:
     def cleanup(self) -> None:
         """Release what `setup` acquired. Called once, at the end."""
 
+    @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """Raise `ArgumentError` for a search space that can't be right, domains included. Called before a run begins.
+
+        It runs in the driver, once a run, and may also tell the user something.
+        """
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> Mapping[str, float] | None:
+        """Return what a trial of this configuration needs when the run does not say it; None: one CPU."""
+        return None
+
     # -- what it may read
 
     @property
@@ -109,6 +132,11 @@ class Trainable:
     def trial_name(self) -> str:
         """The trial's name; empty outside a run."""
         return self._life.trial_name
+
+    @property
+    def trial_resources(self) -> dict[str, float]:
+        """What the trial was granted, such as ``{"cpu": 1.0, "gpu": 0.5}``; empty outside a run."""
+        return dict(self._life.resources)
 
     @property
     def logdir(self) -> str:
@@ -163,22 +191,29 @@ class Trainable:
 
 
 def create(
-    cls: type[Trainable], config: dict[str, Any], parameters: Mapping[str, Any], identity: tuple[str, str, str]
+    cls: type[Trainable],
+    config: dict[str, Any],
+    parameters: Mapping[str, Any],
+    identity: tuple[str, str, str],
+    resources: Mapping[str, float],
 ) -> Trainable:
     """Make a trainable for a trial and set it up. `identity` is the trial's id, its name and its folder."""
     self = cls.__new__(cls, config)
     self._life.trial_id, self._life.trial_name, self._life.folder = identity
-    self._life.parameters = dict(parameters)
+    self._life.parameters, self._life.resources = dict(parameters), dict(resources)
     if cls.__init__ is not Trainable.__init__:
         _initialise(self, config)
     _set_up(self)
     return self
 
 
-def reset(self: Trainable, config: dict[str, Any], identity: tuple[str, str, str]) -> bool:
+def reset(
+    self: Trainable, config: dict[str, Any], identity: tuple[str, str, str], resources: Mapping[str, float]
+) -> bool:
     """Give a trainable to another trial; False when it can't be and has to be made anew."""
     life = self._life
     life.trial_id, life.trial_name, life.folder = identity
+    life.resources = dict(resources)
     self.config = config
     if self.reset_config(copy.deepcopy(config)) is not True:
         return False
@@ -216,6 +251,14 @@ def advance(self: Trainable) -> tuple[dict[str, Any], float]:
     self._life.iteration += 1
     self._life.time_total_s += spent
     return dict(metrics), spent
+
+
+def own_request(cls: Any) -> Callable[[dict[str, Any]], Mapping[str, float] | None] | None:
+    """Return the class's own `default_resource_request`; None where it has none, or is a function."""
+    own = getattr(cls, "default_resource_request", None)
+    if not isinstance(cls, type) or getattr(own, "__func__", None) is Trainable.default_resource_request.__func__:  # type: ignore[attr-defined]  # a class method
+        return None
+    return own
 
 
 def can_save(cls: type) -> bool:

@@ -90,9 +90,10 @@ def unwrap(trainable: Any) -> tuple[Callable[..., Any], dict[str, Any], Resource
             f"The class {trainable.__name__} must inherit from tunesmith.Trainable to be run, or give a function."
         )
     if not callable(trainable):
+        of_name = " tunesmith.integrations.rllib.trainable makes one of a name." if isinstance(trainable, str) else ""
         raise ArgumentError(
             "The trainable must be a function of the configuration or a subclass of tunesmith.Trainable, "
-            f"got {trainable!r:.200}."
+            f"got {trainable!r:.200}.{of_name}"
         )
     return trainable, parameters, resources, trainable_name(trainable)
 

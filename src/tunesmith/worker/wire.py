@@ -81,6 +81,8 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     `size` is the pickle's length in bytes, `spans` the offset and length of each out-of-band buffer. `start` is
     ``auto``, ``fork`` or ``spawn``. `environ` are variables to be set before the user's modules are imported, `fixed`
     the thread limits that the user has set and that no trial changes. `prepare` is a module to import first.
+    `remote` is a pickle of where checkpoints are kept, empty if that is in `path`. It may have secrets: a sheet is
+    never written to a file.
     """
 
     path: str
@@ -98,6 +100,7 @@ class JobSheet(msgspec.Struct, frozen=True, array_like=True):
     environ: dict[str, str]
     fixed: list[str]
     prepare: str = ""
+    remote: bytes = b""
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True):

@@ -99,8 +99,8 @@ _RAY: Final = (
     "ray.tune of today; or take that part out: trials run in processes of their own without it"
 )
 _RLLIB: Final = (
-    "RLlib is an extra. Install ray[rllib] and run the script with Ray itself; or register your own trainable under "
-    "that name with tune.register_trainable(name, cls)"
+    'RLlib of today runs its algorithms by name, tune.run("PPO", config=...); the modules of 2019 are gone. Give the'
+    " name, or register your own trainable with tune.register_trainable(name, cls)"
 )
 _SEARCHERS: Final = (
     "this searcher comes with a later version. Until then use HyperOptSearch or the random search, which is the default"

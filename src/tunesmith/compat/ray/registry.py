@@ -10,6 +10,7 @@ from tunesmith.compat.ray.errors import TuneError
 from tunesmith.compat.ray.trainable import Trainable
 from tunesmith.errors import nearest
 
+# The names that RLlib had in 2019.
 _RLLIB = (
     "PPO", "ES", "DQN", "APEX", "A2C", "A3C", "IMPALA", "APPO", "ARS", "PG", "DDPG", "APEX_DDPG", "TD3", "SAC",
     "MARWIL", "QMIX", "APEX_QMIX",
@@ -52,19 +53,29 @@ def register_env(name: str, env_creator: Any) -> None:
 
 
 def get_trainable_cls(name: str) -> Callable[..., Any]:
-    """Return what was registered under `name`.
+    """Return what was registered under `name`, or else the algorithm of RLlib that has this name.
 
     Raises:
-        TuneError: nothing was; the message has the nearest name.
+        TuneError: there is none; the message has the nearest name.
     """
     if name in TRAINABLES:
         return TRAINABLES[name]
-    if name in _RLLIB:
-        raise TuneError(
-            f"Unknown trainable: {name}. It is RLlib's, which is an extra: install ray[rllib] and run the script with "
-            f"Ray itself; or register your own trainable by that name: tune.register_trainable({name!r}, cls)."
-        )
+    algorithms = _algorithms()
+    if name in _RLLIB or name in algorithms:
+        from tunesmith.compat.ray.rllib import agent
+
+        return agent(name, ENVIRONMENTS)
     known = ", ".join(sorted(TRAINABLES)) or "none"
     raise TuneError(
-        f"Unknown trainable: {name}.{nearest(name, TRAINABLES)} Registered are: {known}; RLlib's are an extra."
+        f"Unknown trainable: {name}.{nearest(name, [*TRAINABLES, *algorithms])} Registered are: {known}; beside them"
+        f" there are RLlib's: {', '.join(algorithms)}."
     )
+
+
+def _algorithms() -> list[str]:
+    """Return the names that RLlib has today; none where the integrations are left out of an installation."""
+    try:
+        from tunesmith.integrations.rllib_names import ALGORITHMS
+    except ModuleNotFoundError:
+        return []
+    return list(ALGORITHMS)

@@ -69,12 +69,15 @@ class Session:
         self._options = options
         self._path = Path(spec["local_dir"]).absolute() / experiment.name
         self._trainable = get_trainable_cls(spec["run"])
+        self._is_class = isinstance(self._trainable, type)
+        self._is_agent = self._is_class and not issubclass(self._trainable, Trainable)  # type: ignore[arg-type]  # a class
         marked = {name: spec[name] for name in RESOLVED if is_marked(spec[name])}
         config = {**spec["config"], ASIDE: marked} if marked else spec["config"]
         self._marked = Marked(config, {name: part for name, part in spec.items() if name != "config"})
         _refuse_marks(spec)
+        if self._is_agent:
+            _refuse_files_of_2019(spec)
         self._total = CLUSTER.total()
-        self._is_class = isinstance(self._trainable, type)
         self._seed = 0
 
     def run(self) -> list[Trial]:
@@ -170,6 +173,8 @@ class Session:
             raise (ValueError if "Failed to evaluate" in text else TuneError)(text) from error
 
     def _wrapped(self) -> Callable[..., Any]:
+        if self._is_agent:
+            return self._trainable
         if self._is_class:
             return wrap_class(self._trainable, self._spec["restore"], self._spec["export_formats"])  # type: ignore[arg-type]  # a class
         return wrap_function(self._trainable)
@@ -199,7 +204,8 @@ class Session:
 
     def _executor(self) -> tunesmith.LocalExecutor:
         total = self._total
-        return tunesmith.LocalExecutor(total.cpu, int(total.gpu), total.named, prepare="tunesmith.compat.ray.installed")
+        prepare = "" if self._is_agent else "tunesmith.compat.ray.installed"  # RLlib's own workers need the real Ray
+        return tunesmith.LocalExecutor(total.cpu, int(total.gpu), total.named, prepare=prepare)
 
     # -- resources
 
@@ -280,6 +286,13 @@ class Session:
                 continue
             resolved[path[2:] if path[1] == ASIDE else path] = value
         return naming.tag(number, naming.format_vars(resolved))
+
+
+def _refuse_files_of_2019(spec: Mapping[str, Any]) -> None:
+    """Raise TuneError for what RLlib can't do any more with what it wrote then."""
+    for name, instead in (("restore", "resume=True goes on with a run"), ("export_formats", "checkpoints are whole")):
+        if spec[name]:
+            raise TuneError(f"{name}= is not there for RLlib's algorithms: {instead}. Leave it out.")
 
 
 def _refuse_marks(spec: Mapping[str, Any]) -> None:
