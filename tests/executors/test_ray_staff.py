@@ -230,6 +230,19 @@ def test_a_worker_does_not_stay_where_others_wait(fresh: Office) -> None:
     assert fresh.staff.running[1].index == 1
 
 
+def test_a_worker_that_stayed_leaves_its_place_to_the_one_that_is_ready_there(fresh: Office) -> None:
+    fresh.add(0)
+    worker = fresh.ready(0)
+    fresh.ready(1)  # started ahead
+    del fresh.staff.running[0]
+    worker.forget_trial()
+    fresh.staff.stay(worker, 0)
+    fresh.news  # noqa: B018 - what was done so far
+    fresh.add(1)
+    assert fresh.staff.running[1].index == 1
+    assert fresh.news == ["dismiss 0", "hire 2"]
+
+
 def test_a_worker_that_is_gone_gets_no_trial(kept: Office) -> None:
     kept.add(0)
     worker = kept.ready(0)

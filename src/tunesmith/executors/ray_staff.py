@@ -61,10 +61,7 @@ class Staff:
 
     def vacate(self, reservation: Reservation) -> None:
         """Let the next trial have a place: with the worker that was started ahead, if that is ready."""
-        reservation.busy = False
-        following = reservation.fresh()
-        if following is not None and following.ready:
-            self.is_free(following)
+        self._leave_to_the_next(reservation)
         self.match(reservation.demand)
         self._make_room(reservation)
 
@@ -124,11 +121,19 @@ class Staff:
     def _dissuade(self, trial: int) -> None:
         """Take back a worker that has stayed for a trial: it is free for any, or leaves."""
         worker = self._staying.pop(trial)
-        worker.reservation.busy = False
         if self._reuse:
+            worker.reservation.busy = False
             self.is_free(worker)
         else:
             self.crew.dismiss(worker)
+            self._leave_to_the_next(worker.reservation)
+
+    def _leave_to_the_next(self, reservation: Reservation) -> None:
+        """Let the worker that was started ahead in a place have it, if it is ready; else it will when it is."""
+        reservation.busy = False
+        following = reservation.fresh()
+        if following is not None and following.ready:
+            self.is_free(following)
 
     def _dismiss_others(self, demand: Demand) -> None:
         """Give back what is reserved for trials of another kind, none of which waits."""
