@@ -17,6 +17,14 @@ def talk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Talk]:
     executor.close(1.0)
 
 
+@pytest.fixture(params=[*KINDS])
+def parking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Talk]:
+    """An executor that keeps paused trials in memory, as Ray's does not: what is reserved there is held by a process."""
+    executor, keep = KINDS[request.param]()
+    yield Talk(executor, keep, tmp_path)
+    executor.close(1.0)
+
+
 @pytest.fixture(scope="session")
 def started_ray() -> Iterator[None]:
     """A Ray of this process's own, with four CPUs and two GPUs that are not there."""

@@ -38,63 +38,63 @@ class Malleable(Steps):
         return True
 
 
-def test_a_parked_function_goes_on_in_memory_as_a_new_incarnation(talk: Talk) -> None:
-    talk.open(counting).start(0)
-    assert talk.wait(Started).incarnation == 1
-    first = talk.wait(Reported)
-    talk.tell(Pause(0, 1, 30.0, "park"))
-    assert talk.wait(Paused).parked
-    assert talk.executor.poll(0) == []
-    talk.start(0, incarnation=2, parked=True, iteration=1)
-    assert talk.wait(Started).incarnation == 2
-    second = talk.wait(Reported)
+def test_a_parked_function_goes_on_in_memory_as_a_new_incarnation(parking: Talk) -> None:
+    parking.open(counting).start(0)
+    assert parking.wait(Started).incarnation == 1
+    first = parking.wait(Reported)
+    parking.tell(Pause(0, 1, 30.0, "park"))
+    assert parking.wait(Paused).parked
+    assert parking.executor.poll(0) == []
+    parking.start(0, incarnation=2, parked=True, iteration=1)
+    assert parking.wait(Started).incarnation == 2
+    second = parking.wait(Reported)
     assert (second.incarnation, second.iteration, second.metrics["loss"]) == (2, 2, 2.0)
     assert second.metrics["pid"] == first.metrics["pid"]
-    talk.tell(Stop(0, 2))
-    assert talk.wait(Stopped).incarnation == 2
+    parking.tell(Stop(0, 2))
+    assert parking.wait(Stopped).incarnation == 2
 
 
-def test_others_run_while_a_trial_is_parked(talk: Talk) -> None:
-    talk.open(two_reports).start(0, {"x": 1.0})
-    talk.wait(Reported)
-    talk.tell(Pause(0, 1, 30.0, "park"))
-    talk.wait(Paused)
-    talk.start(1, {"x": 2.0})
-    assert type(talk.end(1)) is Completed
-    talk.start(0, {"x": 1.0}, incarnation=2, parked=True, iteration=1)
-    assert talk.wait(Reported).metrics == {"loss": 0.25}
+def test_others_run_while_a_trial_is_parked(parking: Talk) -> None:
+    parking.open(two_reports).start(0, {"x": 1.0})
+    parking.wait(Reported)
+    parking.tell(Pause(0, 1, 30.0, "park"))
+    parking.wait(Paused)
+    parking.start(1, {"x": 2.0})
+    assert type(parking.end(1)) is Completed
+    parking.start(0, {"x": 1.0}, incarnation=2, parked=True, iteration=1)
+    assert parking.wait(Reported).metrics == {"loss": 0.25}
 
 
-def test_a_parked_class_is_saved_when_it_is_released(talk: Talk) -> None:
-    talk.open(Steps).start(0, {"start": 4})
-    talk.wait(Reported)
-    talk.tell(Pause(0, 1, 30.0, "park"))
-    assert talk.wait(Paused).checkpoint is None
-    talk.tell(Release(0, 1))
-    checkpoint = talk.wait(Released).checkpoint
+def test_a_parked_class_is_saved_when_it_is_released(parking: Talk) -> None:
+    parking.open(Steps).start(0, {"start": 4})
+    parking.wait(Reported)
+    parking.tell(Pause(0, 1, 30.0, "park"))
+    assert parking.wait(Paused).checkpoint is None
+    parking.tell(Release(0, 1))
+    checkpoint = parking.wait(Released).checkpoint
     assert checkpoint.iteration == 1
-    talk.start(0, {"start": 0}, incarnation=2, checkpoint=checkpoint, iteration=1)
-    assert talk.wait(Reported).metrics["loss"] == 6.0
+    parking.start(0, {"start": 0}, incarnation=2, checkpoint=checkpoint, iteration=1)
+    assert parking.wait(Reported).metrics["loss"] == 6.0
 
 
-def test_a_parked_function_without_checkpoints_has_nothing_to_save(talk: Talk) -> None:
-    talk.open(two_reports).start(0)
-    talk.wait(Reported)
-    talk.tell(Pause(0, 1, 30.0, "park"))
-    talk.wait(Paused)
-    talk.tell(Release(0, 1), Release(0, 1))
-    assert talk.wait(Released).checkpoint is None
+def test_a_parked_function_without_checkpoints_has_nothing_to_save(parking: Talk) -> None:
+    parking.open(two_reports).start(0)
+    parking.wait(Reported)
+    parking.tell(Pause(0, 1, 30.0, "park"))
+    parking.wait(Paused)
+    parking.tell(Release(0, 1), Release(0, 1))
+    assert parking.wait(Released).checkpoint is None
 
 
-def test_a_parked_trial_can_be_stopped_and_started_anew(talk: Talk) -> None:
-    talk.open(two_reports).start(0)
-    talk.wait(Reported)
-    talk.tell(Pause(0, 1, 30.0, "park"))
-    talk.wait(Paused)
-    talk.tell(Stop(0, 1))
-    talk.wait(Stopped)
-    talk.start(0, incarnation=2, parked=True, iteration=1)
-    lost = talk.wait(Lost)
+def test_a_parked_trial_can_be_stopped_and_started_anew(parking: Talk) -> None:
+    parking.open(two_reports).start(0)
+    parking.wait(Reported)
+    parking.tell(Pause(0, 1, 30.0, "park"))
+    parking.wait(Paused)
+    parking.tell(Stop(0, 1))
+    parking.wait(Stopped)
+    parking.start(0, incarnation=2, parked=True, iteration=1)
+    lost = parking.wait(Lost)
     assert (lost.incarnation, lost.failure.kind) == (2, "parked")
 
 
