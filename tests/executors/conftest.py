@@ -19,7 +19,7 @@ def talk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Talk]:
 
 @pytest.fixture(params=[*KINDS])
 def parking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Talk]:
-    """An executor that keeps paused trials in memory, as Ray's does not: what is reserved there is held by a process."""
+    """An executor that keeps paused trials in memory; Ray's does not, as a process there holds what it reserved."""
     executor, keep = KINDS[request.param]()
     yield Talk(executor, keep, tmp_path)
     executor.close(1.0)
