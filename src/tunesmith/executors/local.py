@@ -6,7 +6,6 @@ import os
 import select
 import time
 from collections.abc import Mapping, Sequence
-from math import inf
 from pathlib import Path
 from typing import IO, Final, Literal
 
@@ -300,11 +299,7 @@ class LocalExecutor:
         self._answer(slot, RESUME + NUMBER.pack(start.incarnation))
 
     def _tell_to_end(self, slot: Slot, answer: bytes, grace_s: float, what: str) -> None:
-        deadline = time.monotonic() + grace_s
-        if deadline < (inf if slot.deadline is None else slot.deadline):
-            slot.deadline = deadline
-            story = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
-            slot.overdue = Failure("killed", story)
+        if slot.hasten(what, grace_s, time.monotonic()):
             self._timed.add(slot)
         if slot.owed >= 0:
             self._answer(slot, answer)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -311,11 +310,7 @@ class RayExecutor:
             self._tell_to_end(worker, PAUSE, command.grace_s, "pause")
 
     def _tell_to_end(self, worker: RayWorker, answer: bytes, grace_s: float, what: str) -> None:
-        deadline = time.monotonic() + grace_s
-        if deadline < (inf if worker.deadline is None else worker.deadline):
-            worker.deadline = deadline
-            story = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
-            worker.overdue = Failure("killed", story)
+        if worker.hasten(what, grace_s, time.monotonic()):
             self._timed.add(worker)
         if worker.owed >= 0:
             self._answer(worker, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from tunesmith.events import Started, WorkerEvent
 from tunesmith.executors.machine import memory_left
@@ -60,6 +61,16 @@ class Slot:
         self.last: WorkerEvent | None = None
         self.deadline: float | None = None
         self.overdue: Failure | None = None
+
+    def hasten(self, what: str, grace_s: float, now: float) -> bool:
+        """Have the trial killed if it is not done with `what` within `grace_s` seconds; False if it would be sooner."""
+        deadline = now + grace_s
+        if deadline >= (inf if self.deadline is None else self.deadline):
+            return False
+        self.deadline = deadline
+        story = f"The trial was told to {what}, did not within {grace_s:g} s, and was killed."
+        self.overdue = Failure("killed", story)
+        return True
 
 
 class Parking:
