@@ -53,6 +53,14 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def until(condition: Callable[[], Any]) -> Any:
     end = time.monotonic() + 30
     while not (found := condition()):
@@ -61,8 +69,9 @@ def until(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def share(config: dict[str, Any]) -> dict[str, Any]:
-    return {"loss": 0, "gpus": os.environ["CUDA_VISIBLE_DEVICES"], "threads": os.environ["OMP_NUM_THREADS"]}
+def share(config: dict[str, Any]) -> None:
+    """Tell what it sees, and keep it until there is an answer."""
+    tune.report(loss=0, gpus=os.environ["CUDA_VISIBLE_DEVICES"], threads=os.environ["OMP_NUM_THREADS"])
 
 
 def test_each_trial_sees_its_own_gpus_and_thread_limits(
@@ -352,6 +361,7 @@ def test_a_driver_outside_the_cluster_reaches_its_workers_through_a_relay(tmp_pa
     node = {"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "ray_client_server_port": port})
     try:
+        until(lambda: is_listening(port))  # Ray does not wait for it
         assert play(tmp_path, f"ray://127.0.0.1:{port}") == "4 0 3\n"
     finally:
         cluster.shutdown()
