@@ -88,6 +88,7 @@ def test_each_trial_sees_its_own_gpus_and_thread_limits(
     assert found[2]["gpus"] == ""
     assert [found[trial]["threads"] for trial in range(3)] == ["2", "1", "1"]
     for trial in range(3):
+        talk.tell(Continue(trial, 1))
         assert type(talk.end(trial)) is Completed
 
 
