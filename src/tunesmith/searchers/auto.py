@@ -16,9 +16,8 @@ from tunesmith.searchers.modelled import PlainSearcher
 _SHARE = 0.05  # of a trial's time that a suggestion may take
 _FREE_S = 0.005  # what a suggestion may take whatever a trial takes: to start one takes as long
 _LOOKED_AT = 16  # so many first trials say how long one takes: what was chosen is not to change with each of them
-_HEDGE = (
-    1 / 3
-)  # of the trials are the runner-up's: better than a tenth or a half in most classes of benchmarks/search.md
+# So many of the trials are the runner-up's: better than a tenth or a half in most classes of benchmarks/search.md.
+_HEDGE = 1 / 3
 _HEDGE_OF_SEVERAL = 1 / 2  # the same with several objectives, of which a process takes each for itself
 _MODEL = 500  # up to so many trials a Gaussian process knows all of them
 _MANY_MODEL = 300  # the same with several objectives

@@ -125,7 +125,7 @@ class AreaImprovement:
 
     def score(self, rows: Array) -> Array:
         """Return the logarithm of the gain."""
-        (first, second) = [posterior.at(rows) for posterior in self._posteriors]
+        first, second = (posterior.at(rows) for posterior in self._posteriors)
         wide, high = _Improvements(*first, self._edges), _Improvements(*second, self._heights)
         return _log_sum(_log_widths(wide.logs) + high.logs)
 

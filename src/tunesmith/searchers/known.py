@@ -175,9 +175,8 @@ class Known:
         row, before = self._under_way.get(number), self._facts.get(number)
         if row is None or not self.by_progress:
             return
-        result = self._result(metrics, failed=False)
-        if before is None or result[-2] >= _NEWS * before.step:
-            self._learn(number, _Fact(row, result, is_whole=False))
+        if before is None or _step(metrics) >= _NEWS * before.step:
+            self._learn(number, _Fact(row, self._result(metrics, failed=False), is_whole=False))
 
     def end(self, number: int, metrics: Mapping[str, Any] | None, *, failed: bool, curtailed: bool = False) -> None:
         """Learn the end of a trial that is under way, or has ended before; others are ignored.
@@ -254,8 +253,7 @@ class Known:
             metrics = {}
         scores = [nan if failed else _finite(goal.score_or_worst(metrics)) for goal in goals]
         violations = [constraint.violation(metrics) for constraint in constraints]
-        steps, seconds = _number(metrics.get("training_iteration"), 0.0), _number(metrics.get("time_total_s"), nan)
-        return np.array([*scores, *violations, steps, seconds])
+        return np.array([*scores, *violations, _step(metrics), _number(metrics.get("time_total_s"), nan)])
 
 
 class _Fact(NamedTuple):
@@ -298,3 +296,7 @@ def _finite(score: float) -> float:
 
 def _number(value: Any, otherwise: float) -> float:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
+
+
+def _step(metrics: Mapping[str, Any]) -> float:
+    return _number(metrics.get("training_iteration"), 0.0)
