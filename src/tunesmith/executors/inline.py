@@ -20,6 +20,7 @@ from tunesmith.commands import Continue, Kill, Pause, Release, Start, Stop, Work
 from tunesmith.errors import ArgumentError
 from tunesmith.events import Failed, Lost, Paused, Released, Reported, Saved, Started, Stopped, WorkerEvent
 from tunesmith.executors.machine import total
+from tunesmith.executors.waker import Waker
 from tunesmith.resources import Resources
 from tunesmith.trial import Failure
 from tunesmith.worker import running
@@ -56,7 +57,7 @@ class InlineExecutor:
         self._leaving: deque[_Run] = deque()
         self._seats: dict[int, running.Seat] = {}
         self._is_open = False
-        self._waker = -1
+        self._waker = Waker()
 
     # -- the protocol
 
@@ -77,9 +78,7 @@ class InlineExecutor:
         self._keep = reuse_workers
         self._outer = AMBIENT.session  # a run may be inside a trial
         self._host = Host()
-        self._waker_reader, self._waker = os.pipe()
-        for fd in (self._waker_reader, self._waker):
-            os.set_blocking(fd, False)
+        self._waker.open()
         self._is_open = True
         return self._total
 
@@ -115,10 +114,7 @@ class InlineExecutor:
 
     def wake(self) -> None:
         """Make a `poll` under way return, unless it is in user code."""
-        try:
-            os.write(self._waker, b"w")
-        except OSError:  # enough are in the pipe, or it is closed
-            pass
+        self._waker.wake()
 
     def close(self, grace_s: float = 5.0) -> None:
         """Stop the trial that runs; one that does not come back within `grace_s` seconds is left to itself."""
@@ -134,9 +130,7 @@ class InlineExecutor:
         for seat in self._seats.values():
             seat.clear()
         self._seats.clear()
-        waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
-        os.close(waker)
-        os.close(self._waker_reader)
+        self._waker.close()
 
     # -- parking
 
@@ -247,9 +241,9 @@ class InlineExecutor:
 
     def _wait(self, timeout: float | None) -> None:
         poller = select.poll()
-        poller.register(self._waker_reader, select.POLLIN)
+        poller.register(self._waker.reader, select.POLLIN)
         if poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
-            os.read(self._waker_reader, 4096)
+            self._waker.drain()
 
 
 def _never_ran(start: Start, command: Stop | Pause | Kill) -> WorkerEvent:

@@ -19,6 +19,7 @@ from tunesmith.executors.machine import oom_kills, total
 from tunesmith.executors.packing import assignment, job_sheet
 from tunesmith.executors.pickling import pack_job
 from tunesmith.executors.slots import Parking, Slot
+from tunesmith.executors.waker import Waker
 from tunesmith.executors.zygote_process import ZygoteProcess
 from tunesmith.resources import Resources
 from tunesmith.trial import Failure
@@ -73,7 +74,7 @@ class LocalExecutor:
         self.start: wire.Ready | None = None  # how workers are started, and why; known once the first one is
         self._zygote: ZygoteProcess | None = None
         self._is_open = False
-        self._waker = -1
+        self._waker = Waker()
         self._forget()
 
     def _forget(self) -> None:
@@ -105,10 +106,8 @@ class LocalExecutor:
         self._forget()
         self._path = job.path
         Path(job.path).mkdir(parents=True, exist_ok=True)
-        self._waker_reader, self._waker = os.pipe()
+        self._waker.open()
         self._is_open = True
-        os.set_blocking(self._waker_reader, False)
-        os.set_blocking(self._waker, False)
         self._ooms = oom_kills()
         self._takes_new_config = takes_new_config(job.trainable)
         try:
@@ -160,8 +159,8 @@ class LocalExecutor:
         for fd, what in self._poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))):
             if fd == zygote.up:
                 self._take_in(zygote)
-            elif fd == self._waker_reader:
-                os.read(fd, 4096)
+            elif fd == self._waker.reader:
+                self._waker.drain()
             elif what & (select.POLLHUP | select.POLLERR | select.POLLIN):
                 self._zygote_died(zygote)
         events, self._queue = self._queue, []
@@ -169,10 +168,7 @@ class LocalExecutor:
 
     def wake(self) -> None:
         """Make a `poll` under way return."""
-        try:
-            os.write(self._waker, b"w")
-        except (BlockingIOError, OSError):  # enough are in the pipe, or it is closed
-            pass
+        self._waker.wake()
 
     def close(self, grace_s: float = 5.0) -> None:
         """End every worker and its children. Those that run are told to stop and have `grace_s` seconds."""
@@ -191,9 +187,7 @@ class LocalExecutor:
                 zygote.leave()
             if self._job_file is not None:
                 self._job_file.close()
-            waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
-            os.close(waker)
-            os.close(self._waker_reader)
+            self._waker.close()
 
     # -- orders
 
@@ -429,7 +423,7 @@ class LocalExecutor:
     def _launch(self) -> None:
         self._zygote = ZygoteProcess(Path(self._path, "workers.log"))
         self._poller = select.poll()
-        for fd in (self._zygote.up, self._zygote.control.fileno(), self._waker_reader):
+        for fd in (self._zygote.up, self._zygote.control.fileno(), self._waker.reader):
             self._poller.register(fd, select.POLLIN)
 
     def _send_job(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from typing import Final
 
 from tunesmith.errors import WorkerError
 from tunesmith.executors.ray_switchboard import Frame, Switchboard
+from tunesmith.executors.waker import Waker
 
 _TURN_S: Final = 10.0  # how long one call waits for something to arrive
 
@@ -70,11 +70,10 @@ class RelayedSwitchboard:
         self._fault: BaseException | None = None
         self._outgoing: list[tuple[int, bytes | None]] = []
         self._over = Event()
-        self._waker_reader, self._waker = os.pipe()
-        for fd in (self._waker_reader, self._waker):
-            os.set_blocking(fd, False)
+        self._waker = Waker()
+        self._waker.open()
         self._poller = select.poll()
-        self._poller.register(self._waker_reader, select.POLLIN)
+        self._poller.register(self._waker.reader, select.POLLIN)
         self._thread = Thread(target=self._fetch, name="tunesmith-relay", daemon=True)
         self._thread.start()
 
@@ -91,10 +90,7 @@ class RelayedSwitchboard:
             if self._fault is not None:
                 raise WorkerError(f"The relay for messages in the Ray cluster is gone: {self._fault}")
             self._poller.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999)))
-            try:
-                os.read(self._waker_reader, 4096)
-            except BlockingIOError:
-                pass
+            self._waker.drain()
         return [self._arrived.popleft() for _ in range(len(self._arrived))]
 
     def send(self, number: int, data: bytes) -> None:
@@ -107,19 +103,14 @@ class RelayedSwitchboard:
 
     def wake(self) -> None:
         """Make a `poll` under way return; from any thread."""
-        try:
-            os.write(self._waker, b"w")
-        except OSError:  # enough are in the pipe, or it is closed
-            pass
+        self._waker.wake()
 
     def close(self) -> None:
         """End the actor and the thread."""
         self._over.set()
         self._ray.kill(self._relay)
         self._thread.join(5.0)
-        waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
-        os.close(waker)
-        os.close(self._waker_reader)
+        self._waker.close()
 
     def _fetch(self) -> None:
         try:

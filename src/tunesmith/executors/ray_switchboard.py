@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from hmac import compare_digest
 from typing import Final, TypeAlias
 
 from tunesmith.executors.ray_link import CLOSED, HEADER, HELLO, SECRET_BYTES, Hello, decode_hello, keep_alive
+from tunesmith.executors.waker import Waker
 
 Frame: TypeAlias = tuple[int, int, bytes]  # the worker's number, the kind, the payload
 
@@ -43,11 +43,10 @@ class Switchboard:
         self.host, self.port = host, int(self._listener.getsockname()[1])
         self._parties: dict[int, _Party] = {}  # by descriptor
         self._numbers: dict[int, _Party] = {}
-        self._waker_reader, self._waker = os.pipe()
-        for fd in (self._waker_reader, self._waker):
-            os.set_blocking(fd, False)
+        self._waker = Waker()
+        self._waker.open()
         self._poller = select.poll()
-        for fd in (self._waker_reader, self._listener.fileno()):
+        for fd in (self._waker.reader, self._listener.fileno()):
             self._poller.register(fd, select.POLLIN)
 
     def poll(self, timeout: float | None) -> list[Frame]:
@@ -60,8 +59,8 @@ class Switchboard:
                     self._send_rest(party)
                 if what & ~select.POLLOUT:
                     self._receive(party, frames)
-            elif fd == self._waker_reader:
-                os.read(fd, 4096)
+            elif fd == self._waker.reader:
+                self._waker.drain()
             elif fd == self._listener.fileno():
                 self._accept()
         return frames
@@ -92,10 +91,7 @@ class Switchboard:
 
     def wake(self) -> None:
         """Make a `poll` under way return; from any thread."""
-        try:
-            os.write(self._waker, b"w")
-        except OSError:  # enough are in the pipe, or it is closed
-            pass
+        self._waker.wake()
 
     def close(self) -> None:
         """Hang up on everybody and give the port back."""
@@ -103,9 +99,7 @@ class Switchboard:
             self._forget(party)
         self._numbers.clear()
         self._listener.close()
-        waker, self._waker = self._waker, -1  # a late `wake` must not write to what has the number next
-        os.close(waker)
-        os.close(self._waker_reader)
+        self._waker.close()
 
     # -- connections
 
