@@ -171,7 +171,8 @@ def test_workers_are_kept_only_if_that_is_wished(talk_to: Callable[..., Talk]) -
             talk.end(trial)
         assert len(set(pids)) == (1 if keep else 3)
         talk.executor.close(0.2)
-        until(lambda: not any(map(is_alive, pids)))  # a kernel closes a process's sockets just before its end
+        # A kernel closes a process's sockets just before its end.
+        until(lambda pids=pids: not any(map(is_alive, pids)))
 
 
 def test_large_parameters_are_in_the_object_store_once(talk_to: Callable[..., Talk]) -> None:
