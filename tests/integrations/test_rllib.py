@@ -261,6 +261,19 @@ class Watched(RLlibTrainable):
         return told
 
 
+class Followed(tune.Stopper):
+    """Ends the run when so many reports came from weights of another trial: how soon they do is a matter of chance."""
+
+    def __init__(self, wanted: int) -> None:
+        self.missing = wanted
+
+    def observe(self, trial: tune.Trial, result: Any) -> None:
+        self.missing -= "rate_after_loading" in result
+
+    def judge_all(self) -> str | None:
+        return "enough followed" if self.missing <= 0 else None
+
+
 @pytest.mark.timeout(300)
 def test_a_population_on_humanoid_goes_on_from_its_donors(run: Run) -> None:
     pytest.importorskip("mujoco")
@@ -273,7 +286,7 @@ def test_a_population_on_humanoid_goes_on_from_its_donors(run: Run) -> None:
         },
         metric="episode_reward_mean",
         mode="max",
-        stop={"training_iteration": 4},
+        stop=[{"training_iteration": 20}, Followed(3)],
         keep_checkpoints_num=2,
         scheduler=tune.PopulationBasedTraining(
             "training_iteration", perturbation_interval=1, quantile_fraction=0.5,
