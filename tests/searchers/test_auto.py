@@ -38,7 +38,13 @@ def test_short_trials_are_not_held_up_by_a_long_suggestion() -> None:
     assert choice.engine == "tpe"
     assert "0.01 s" in choice.why
     assert choose(known(100, seconds=1.0)).engine == "gp"
-    assert choose(known(100, seconds=1.0, pending=500)).engine == "tpe"
+    assert choose(known(100, seconds=0.3, pending=20)).engine == "tpe"
+
+
+def test_of_many_workers_each_gets_a_cheap_guess_of_the_process() -> None:
+    assert choose(known(100, seconds=1.0, pending=64)).engine == "gp"
+    assert choose(known(100, seconds=1.0, pending=500)).engine == "gp"
+    assert choose(known(499, seconds=0.1, pending=40)).engine == "tpe"
 
 
 def test_where_nobody_knows_what_a_trial_takes_the_best_one_is_taken() -> None:

@@ -176,7 +176,7 @@ def test_a_crowd_looks_at_new_results_now_and_then() -> None:
     for number in range(320):
         search.searcher.remind(10 + number, search.space.sample(9, number), None)
     memos = []
-    for number in range(40):
+    for number in range(160):
         (asked,) = search.searcher.ask(330 + number, 1)
         memos.append(asked.memo)
         search.searcher.tell(10 + number, bowl(search.space.build(search.space.sample(9, number))))

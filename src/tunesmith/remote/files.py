@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from tunesmith.errors import StorageError
 from tunesmith.remote.causes import chained, missing, patience_s, told
 from tunesmith.remote.storage import RemoteStorage
-from tunesmith.remote.usual import SILENCE_S, usual_options
+from tunesmith.remote.usual import prepare, usual_options
 
 CHUNK: Final = 1 << 20  # bytes that are held at once
 _BLOCK: Final = 8 << 20  # bytes of a part of an upload; object stores want 5 MiB at least
@@ -241,8 +241,7 @@ class Files:
         self._fs, root = url_to_fs(url, skip_instance_cache=True, **options)
         self._root = str(root).rstrip("/")
         self._made.clear()
-        with suppress(AttributeError):  # of paramiko
-            self._fs.ftp.get_channel().settimeout(SILENCE_S)
+        prepare(self._fs, self.storage.protocol)
 
     def _disconnect(self) -> None:
         fs, self._fs = self._fs, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import Any, Final
 
 SILENCE_S: Final = 60.0  # a server that takes nothing, or says nothing, for so long is away
@@ -14,6 +15,21 @@ _TCP_OPTIONS: Final = {  # milliseconds; seconds of quiet, seconds between quest
 def usual_options(protocol: str) -> dict[str, Any]:
     """Return options for fsspec's file system of a protocol."""
     return _for_s3() if protocol in ("s3", "s3a") else {}
+
+
+def prepare(fs: Any, protocol: str) -> None:
+    """Make a file system notice a server that is silent, where an option can't."""
+    if protocol in ("s3", "s3a"):
+        # To a request that asks whether it may send its body no answer is waited for with a limit, in aiohttp.
+        with suppress(Exception):  # what is wrong here is told better by the first call
+            fs.connect()
+            fs.s3.meta.events.register("before-send.s3", _send_at_once)
+    with suppress(AttributeError):  # of paramiko
+        fs.ftp.get_channel().settimeout(SILENCE_S)
+
+
+def _send_at_once(request: Any, **_: Any) -> None:
+    request.headers.pop("Expect", None)
 
 
 def _for_s3() -> dict[str, Any]:

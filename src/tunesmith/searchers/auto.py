@@ -15,6 +15,7 @@ from tunesmith.searchers.modelled import PlainSearcher
 
 _SHARE = 0.05  # of a trial's time that a suggestion may take
 _FREE_S = 0.005  # what a suggestion may take whatever a trial takes: to start one takes as long
+_GUESS_S = 0.003  # what one of many guesses takes
 _LOOKED_AT = 16  # so many first trials say how long one takes: what was chosen is not to change with each of them
 # So many of the trials are the runner-up's: better than a tenth or a half in most classes of benchmarks/search.md.
 _HEDGE = 1 / 3
@@ -68,7 +69,7 @@ def choose(known: Known) -> Choice:
     if objectives > 1 and count >= _POPULATION:
         return Choice("nsga2", "tpe", f"{objectives} objectives and more than {_POPULATION} trials")
     seconds, allowed = _allowed(known)
-    if gp_seconds(count, known.encoding.dimensions) > allowed:
+    if gp_seconds(count, known.encoding.dimensions, len(known.pending)) > allowed:
         return Choice("tpe", "tpe", f"trials take {seconds:.2g} s, and a Gaussian process more than its part of that")
     limit = _MODEL if objectives == 1 else _MANY_MODEL
     if count < limit:
@@ -76,10 +77,15 @@ def choose(known: Known) -> Choice:
     return Choice("tpe", "gp", f"{limit} trials and more")
 
 
-def gp_seconds(count: int, dimensions: int) -> float:
+def gp_seconds(count: int, dimensions: int, pending: int = 0) -> float:
     """Return about how long a suggestion of a Gaussian process takes after `count` trials (benchmarks/search.md)."""
+    from tunesmith.searchers.gp import CROWD
+    from tunesmith.searchers.gp_model import SLACK
+
     trials = min(count, _MODEL)
-    return 0.015 + 1e-7 * trials**2 + 3e-4 * dimensions
+    alone = 0.015 + 1e-7 * trials**2 + 3e-4 * dimensions
+    # Of a crowd each is a guess, and the model is made once for many of them.
+    return alone if pending < CROWD else _GUESS_S + 2 * alone / (pending // SLACK)
 
 
 def _allowed(known: Known) -> tuple[float, float]:

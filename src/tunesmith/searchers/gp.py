@@ -21,7 +21,7 @@ from tunesmith.searchers.known import Known
 from tunesmith.searchers.modelled import PlainSearcher
 from tunesmith.searchers.ranks import is_undominated
 
-_CROWD = 64  # pending trials from which a suggestion is one of many guesses
+CROWD = 32  # pending trials from which a suggestion is one of many guesses
 _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
 _BASES = 5
 _SAME = 1e-3  # of the range
@@ -91,7 +91,7 @@ class GPEngine:
         moves = self._moves
         if not _says_something(known.scores):
             return Proposal(_farthest(known, moves.random(64, rng), moves.is_category), why="nothing to go by yet")
-        is_crowded = len(known.pending) > _CROWD
+        is_crowded = len(known.pending) >= CROWD
         outputs = known.scores.shape[1] + known.violations.shape[1]
         before = Memo.read(known.memo, outputs, known.encoding.dimensions + 2)
         model = self._current(known, before, is_crowded)

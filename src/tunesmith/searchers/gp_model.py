@@ -22,7 +22,7 @@ _GROWTH = 1.05
 _FIT = 256  # trials that hyperparameters are fitted to; more would hardly change them
 _SURPRISE = 3.0
 _RESTART = 10  # every so many fits, some starts are random
-_SLACK = 32  # so many pending trials for one that the model need not know of yet
+SLACK = 8  # so many pending trials for one that the model need not know of yet
 
 
 class Memo(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Model(msgspec.Struct, frozen=True):
 
 def is_due(memo: Memo | None, known: Known) -> bool:
     """Return whether the model is to see the trials that have ended since; with many under way it need not at once."""
-    return memo is None or memo.count > known.count or known.count - memo.count >= max(1, len(known.pending) // _SLACK)
+    return memo is None or memo.count > known.count or known.count - memo.count >= max(1, len(known.pending) // SLACK)
 
 
 class Modeller:
