@@ -35,6 +35,7 @@ from published import publish
 import tunesmith as tune
 from tunesmith import assembly
 from tunesmith.events import Event, Reported
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 
 BEGIN, END = "<!-- durability: python benchmarks/durability.py --update -->", "<!-- end of durability -->"
@@ -95,7 +96,7 @@ def resume(case: Case, place: str) -> Resumed:
         if each is not case:
             base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) * 1024
-    with EventStore.open_to_read(results.path / "experiment.db") as store:
+    with EventReader.open_to_read(results.path / "experiment.db") as store:
         reports = sum(type(event) is Reported for _, event in store.read())
     return Resumed(len(results), reports, cpu[1] - cpu[0], wall[1] - wall[0], memory)
 

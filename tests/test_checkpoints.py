@@ -14,7 +14,7 @@ import tunesmith as tune
 from tests.conftest import Run
 from tunesmith import events as e
 from tunesmith.schedulers.protocol import CONTINUE, View
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 
 def flip(folder: Path) -> None:
@@ -84,7 +84,7 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 def log(results: tune.Results) -> list[e.Event]:
-    with EventStore.open_to_read(results.path / "experiment.db") as store:
+    with EventReader.open_to_read(results.path / "experiment.db") as store:
         return [event for _, event in store.read()]
 
 

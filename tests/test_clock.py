@@ -12,7 +12,7 @@ from tests.conftest import Run
 from tunesmith import assembly
 from tunesmith.clock import SteadyClock
 from tunesmith.core.experiment import Experiment
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 HOUR = 3600.0
 
@@ -59,7 +59,7 @@ def test_the_time_budget_is_counted_in_seconds_that_pass(run: Run, tmp_path: Pat
     assert "time budget" in results.stop_reason
     assert 0.5 <= wall.passed < 1.0
     assert results[0].last_result["training_iteration"] > 3
-    with EventStore.open_to_read(tmp_path / "run" / "experiment.db") as store:
+    with EventReader.open_to_read(tmp_path / "run" / "experiment.db") as store:
         events = [event for event, _ in store.fold(Experiment().apply)]
     moments = [event.at for event in events if hasattr(event, "at")]
     assert moments == sorted(moments)

@@ -19,7 +19,7 @@ import tunesmith as tune
 from tests.conftest import Run
 from tests.test_resume import wait_for
 from tunesmith import events as e
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 
 def alive(pid: int) -> bool:
@@ -31,7 +31,7 @@ def alive(pid: int) -> bool:
 
 
 def events_of(results: tune.Results) -> list[e.Event]:
-    with EventStore.open_to_read(results.path / "experiment.db") as store:
+    with EventReader.open_to_read(results.path / "experiment.db") as store:
         return [event for _, event in store.read()]
 
 
@@ -348,7 +348,7 @@ def none_is_alive(pids: set[int]) -> bool:
 
 
 def read_events(path: Path) -> list[e.Event]:
-    with EventStore.open_to_read(path / "experiment.db") as store:
+    with EventReader.open_to_read(path / "experiment.db") as store:
         return [event for _, event in store.read()]
 
 

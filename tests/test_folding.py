@@ -18,7 +18,7 @@ from tunesmith.core.controller import Controller
 from tunesmith.objective import Objective
 from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 # Answers to the present moment: a worker waits for a reply, a searcher for a question, the driver for the end. The
 # facts that they lead to are recorded; a Record carries one.
@@ -133,5 +133,5 @@ def test_the_facts_of_a_run_give_its_commands_again(
     go(again)
     assert of_facts(folded) == live
     assert again.told == told.told
-    with EventStore.open_to_read(tmp_path / "run" / "experiment.db") as store:
+    with EventReader.open_to_read(tmp_path / "run" / "experiment.db") as store:
         assert sum(type(event) is e.Failed for _, event in store.read()) > 2

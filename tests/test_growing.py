@@ -16,7 +16,7 @@ import tunesmith as tune
 from tests.conftest import Run
 from tunesmith import events as e
 from tunesmith.clock import uptime
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 
 class Steps(tune.Trainable):
@@ -41,7 +41,7 @@ def iterations(results: tune.Results) -> list[list[int]]:
 
 
 def recorded(results: tune.Results, kind: type[e.Event]) -> list[Any]:
-    with EventStore.open_to_read(results.path / "experiment.db") as store:
+    with EventReader.open_to_read(results.path / "experiment.db") as store:
         return [event for _, event in store.read_kind(kind)]
 
 

@@ -16,7 +16,7 @@ import pytest
 import tunesmith as tune
 from tests.conftest import Run
 from tunesmith.cli.main import main
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 
 
 def climb(config: dict[str, Any]) -> None:
@@ -177,14 +177,14 @@ def test_a_run_returns_what_its_record_tells(run: Run, tmp_path: Path) -> None:
 def test_the_histories_of_many_trials_are_found_in_one_search(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     results = run(climb, SPACE)
     searched = []
-    read_trial = EventStore.read_trial
+    read_trial = EventReader.read_trial
 
-    def noting(self: EventStore, trial: int) -> Any:
+    def noting(self: EventReader, trial: int) -> Any:
         searched.append(trial)
         return read_trial(self, trial)
 
     alone = [tune.load(results.path)[number].history for number in range(len(results))]
-    monkeypatch.setattr(EventStore, "read_trial", noting)
+    monkeypatch.setattr(EventReader, "read_trial", noting)
     loaded = tune.load(results.path)
     assert [loaded[number % len(results)].decisions is not None for number in range(6)]
     assert [trial.history for trial in loaded] == alone

@@ -13,7 +13,8 @@ from tests.conftest import Run
 from tunesmith import events as e
 from tunesmith.cli.main import main
 from tunesmith.definition import read_created
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 
 X = {"x": tune.grid_search([0.0, 0.25, 0.5, 0.75, 1.0])}
 TWO: dict[str, Any] = {"metric": ["loss", "size"], "mode": ["min", "max"]}
@@ -150,7 +151,7 @@ def test_a_run_of_several_metrics_is_recognised_when_it_goes_on(run: Run, tmp_pa
         run(trade, X, metric="loss", mode="min", constraints={"mb": "<= 60"}, name="kept", resume=True)
     single = run(trade, X, metric="size", mode="max", name="kept", resume=True, accept_changes=True)
     assert single.best_config == {"x": 1.0}
-    with EventStore.open_to_read(tmp_path / "kept" / DATABASE) as store:
+    with EventReader.open_to_read(tmp_path / "kept" / DATABASE) as store:
         created = read_created(store)
         assert len(list(store.read_kind(e.Redefined))) == 1
     assert created is not None
@@ -159,7 +160,7 @@ def test_a_run_of_several_metrics_is_recognised_when_it_goes_on(run: Run, tmp_pa
 
 def test_what_was_recorded_of_one_metric_is_as_it_was_before(run: Run, tmp_path: Path) -> None:
     run(trade, X, name="one")
-    with EventStore.open_to_read(tmp_path / "one" / DATABASE) as store:
+    with EventReader.open_to_read(tmp_path / "one" / DATABASE) as store:
         created = read_created(store)
     assert created is not None
     assert not {"others", "constraints"} & set(created.settings)

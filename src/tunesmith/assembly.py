@@ -49,8 +49,10 @@ from tunesmith.searchers.confirming import Confirm
 from tunesmith.searchers.protocol import Searcher, Suggestion
 from tunesmith.space import Space
 from tunesmith.stoppers.protocol import Stopper
+from tunesmith.store.database import DATABASE, Durability, is_begun
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import DATABASE, Durability, EventStore, is_begun
+from tunesmith.store.reading import EventReader
+from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import CheckpointRef
 from tunesmith.version import __version__
 from tunesmith.virtual import GroupedStore, PromptAsker, VirtualTime, moment
@@ -402,13 +404,13 @@ def _read_created(folder: Path) -> e.Created | None:
     path = folder / DATABASE
     if not is_begun(path):
         return None
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         return read_created(store)
 
 
 def _has_confirmations(folder: Path) -> bool:
     """Whether an experiment has any: they are not to be shown to its searcher, though none are wished any more."""
-    with EventStore.open_to_read(folder / DATABASE) as store:
+    with EventReader.open_to_read(folder / DATABASE) as store:
         return any(
             event.confirms is not None for _, event in store.read_kind(e.Suggested) if isinstance(event, e.Suggested)
         )

@@ -11,7 +11,7 @@ from tunesmith.errors import ArgumentError
 from tunesmith.evolution import space_changes
 from tunesmith.objective import Objective, objective_of
 from tunesmith.space import Space
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 from tunesmith.worker.fingerprint import code_fingerprint, compiler, qualified_name
 
 CHANGEABLE = (
@@ -38,7 +38,7 @@ def definition(trainable: Callable[..., Any], space: Space, scheduler: object, s
     }
 
 
-def read_created(store: EventStore) -> e.Created | None:
+def read_created(store: EventReader) -> e.Created | None:
     """Return how the experiment began, with all changes since that its user has accepted; None if it has not begun."""
     experiment = Experiment()
     for kind in (e.Created, e.Redefined):

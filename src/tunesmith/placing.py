@@ -14,8 +14,8 @@ import msgspec
 
 from tunesmith import naming
 from tunesmith.errors import ExperimentExistsError, StorageError
+from tunesmith.store.database import DATABASE, is_begun
 from tunesmith.store.shared import shared_type
-from tunesmith.store.sqlite import DATABASE, is_begun
 
 if TYPE_CHECKING:  # where no URL is used it is not imported
     from tunesmith.remote.storage import RemoteStorage

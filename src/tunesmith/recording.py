@@ -14,7 +14,8 @@ from tunesmith import events as e
 from tunesmith.core.experiment import Experiment
 from tunesmith.errors import StorageError
 from tunesmith.objective import Objective
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 from tunesmith.trial import Failure, Status
 
 
@@ -74,7 +75,7 @@ class Recording:
             StorageError: there is none, or it can't be read.
         """
         experiment = Experiment()
-        with EventStore.open_to_read(folder / DATABASE) as store:
+        with EventReader.open_to_read(folder / DATABASE) as store:
             stored = (event for event, _ in store.fold(experiment.apply))
             created = next((event for event in stored if isinstance(event, e.Created)), None)
             if created is None:

@@ -139,10 +139,10 @@ def test_ray_hands_over_to_the_launcher(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_last_reports_are_enough_to_see_where_trials_are(folder: Path) -> None:
     from tunesmith.cli.reading import read
-    from tunesmith.store.sqlite import EventStore
+    from tunesmith.store.reading import EventReader
 
     _, experiment = read(folder)
     assert [trial.iteration for trial in experiment.trials] == [3, 3, 0]
-    with EventStore.open_to_read(folder / "experiment.db") as store:
+    with EventReader.open_to_read(folder / "experiment.db") as store:
         told = [type(event).__name__ for _, event in store.read_last()]
     assert told.count("Reported") == 2

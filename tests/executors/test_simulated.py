@@ -17,7 +17,7 @@ from tests.executors.talk import Talk
 from tunesmith import events as e
 from tunesmith.commands import Continue, Pause, Release, Stop
 from tunesmith.executors.curves import CurveTable
-from tunesmith.store.sqlite import EventStore
+from tunesmith.store.reading import EventReader
 from tunesmith.streams import stream
 
 
@@ -40,7 +40,7 @@ def now(talk: Talk) -> float:
 
 
 def log(path: Path) -> list[e.Event]:
-    with EventStore.open_to_read(path / "experiment.db") as store:
+    with EventReader.open_to_read(path / "experiment.db") as store:
         return [event for _, event in store.read()]
 
 

@@ -25,7 +25,8 @@ from tunesmith.objective import Objective
 from tunesmith.resources import Resources
 from tunesmith.searchers.variants import VariantSearcher
 from tunesmith.space import Space
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 from tunesmith.trial import CheckpointRef
 from tunesmith.worker.checkpoint import CheckpointShelf
 
@@ -292,7 +293,7 @@ def check_copy(place: Path, settings: Settings, log: Log) -> Iterator[str]:
     if settings.place != "elsewhere":
         return
     home = checkpoints(settings, place)
-    with EventStore.open_to_read(home / DATABASE) as store:
+    with EventReader.open_to_read(home / DATABASE) as store:
         if list(store) != log:
             yield f"the copy has {len(list(store))} events, and is not the record of {len(log)}"
     last = max((home / "sessions").iterdir())

@@ -53,5 +53,5 @@ def test_an_s3_server_that_answers_nothing_is_given_up(tmp_path: Path, silent: i
         "config_kwargs": {"read_timeout": 1, "retries": {"total_max_attempts": 1}},
     }  # fmt: skip
     files = Files(RemoteStorage("s3://bucket/x", options), retry_s=0)
-    with pytest.raises(tune.StorageError, match="[Tt]imeout"):
+    with pytest.raises(tune.StorageError, match=r"[Tt]imeout"):
         files.upload(tmp_path / "weights", "weights")

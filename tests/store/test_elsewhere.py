@@ -19,6 +19,7 @@ from tunesmith.remote.files import Files
 from tunesmith.remote.storage import RemoteStorage
 from tunesmith.resources import Resources
 from tunesmith.store.mirror import Mirror
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sessions import Session, Sessions, this_process
 from tunesmith.store.snapshot import relation, snapshot
 from tunesmith.store.sqlite import EventStore
@@ -61,7 +62,7 @@ class Machine:
             store.append(events)
 
     def events(self) -> list[e.Event]:
-        with EventStore.open_to_read(self.path) as store:
+        with EventReader.open_to_read(self.path) as store:
             return list(store)
 
 
@@ -95,7 +96,7 @@ def test_a_snapshot_is_one_file_with_all_that_was_appended(tmp_path: Path, one: 
         store.append(ticks(2))
     with sqlite3.connect(tmp_path / "copy.db") as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    with EventStore.open_to_read(tmp_path / "copy.db") as copy:
+    with EventReader.open_to_read(tmp_path / "copy.db") as copy:
         assert list(copy) == [CREATED, OPENED, *ticks(1)]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("copy.db-")]
 

@@ -18,6 +18,7 @@ from tunesmith.errors import ExperimentBusyError, ExperimentDamagedError, Storag
 from tunesmith.resources import Allocation, Resources
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.pages import PAGE_SIZE
+from tunesmith.store.reading import EventReader
 from tunesmith.store.recovery import DROPPED, Loss, recover
 from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import CheckpointRef
@@ -74,7 +75,7 @@ def merged(folder: Path) -> Path:
 
 
 def read(folder: Path) -> list[e.Event]:
-    with EventStore.open_to_read(folder / "experiment.db") as store:
+    with EventReader.open_to_read(folder / "experiment.db") as store:
         return [event for _, event in store.read()]
 
 
@@ -275,11 +276,11 @@ def test_a_log_without_its_database_is_not_deleted_but_recovered(tmp_path: Path)
         store.settle()
         shutil.copy(made / "experiment.db-wal", folder)
         log = (folder / "experiment.db-wal").read_bytes()
-    for open_it in (EventStore.open, EventStore.open_to_read, EventStore.create):
+    for open_it in (EventStore.open, EventReader.open_to_read, EventStore.create):
         with pytest.raises(ExperimentDamagedError, match=r"experiment.db is missing, but experiment.db-wal is there"):
             open_it(path)
     path.touch()  # SQLite would take it for a new database and delete the log
-    for open_it in (EventStore.open, EventStore.open_to_read):
+    for open_it in (EventStore.open, EventReader.open_to_read):
         with pytest.raises(ExperimentDamagedError, match="is empty"):
             open_it(path)
     found = recover(folder)

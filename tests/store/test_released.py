@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 import tunesmith as tune
+from tunesmith.store.database import SCHEMA_VERSION
 from tunesmith.store.pages import PAGE_SIZE
+from tunesmith.store.reading import EventReader
 from tunesmith.store.recovery import recover
-from tunesmith.store.sqlite import SCHEMA_VERSION, EventStore
 
 RELEASED = Path(__file__).parent / "released"
 KEPT = sorted(path.parent for path in RELEASED.glob("*/*/experiment.db"))
@@ -28,7 +29,7 @@ def schema(folder: Path) -> int:
 
 
 def events(folder: Path) -> list[tuple[int, Any]]:
-    with EventStore.open_to_read(folder / "experiment.db") as store:
+    with EventReader.open_to_read(folder / "experiment.db") as store:
         return list(store.read())
 
 

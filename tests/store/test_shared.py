@@ -17,6 +17,7 @@ from tunesmith import events as e
 from tunesmith.errors import ExperimentBusyError, ExperimentDamagedError
 from tunesmith.store import shared
 from tunesmith.store.lock import ExperimentLock
+from tunesmith.store.reading import EventReader
 from tunesmith.store.recovery import recover
 from tunesmith.store.sqlite import EventStore
 
@@ -73,7 +74,7 @@ def test_a_shared_database_has_no_memory_beside_it_and_is_one_file_at_rest(path:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     with EventStore.open(path, is_shared=True) as store:
         store.append(ticks(1, 3))
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         assert list(store) == [CREATED, *ticks(1, 3)]
 
 
@@ -83,14 +84,14 @@ def test_an_experiment_may_be_moved_from_a_disk_to_a_shared_folder_and_back(path
         with EventStore.open(path, is_shared=is_shared) as store:
             store.append(ticks(number, number))
         assert has_rollback_journal(path) == is_shared
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         assert list(store) == ticks(1, 3)
 
 
 def test_a_reader_sees_what_is_committed_while_a_driver_writes(path: Path) -> None:
     with EventStore.create(path, is_shared=True) as writer:
         writer.append(ticks(1, 1))
-        with EventStore.open_to_read(path) as reader:
+        with EventReader.open_to_read(path) as reader:
             assert list(reader) == ticks(1, 1)
             writer.append(ticks(2, 2))  # to the tail
             assert list(reader) == ticks(1, 2)
@@ -103,7 +104,7 @@ def test_a_reader_sees_what_is_committed_while_a_driver_writes(path: Path) -> No
 def test_a_reader_that_takes_its_time_holds_nobody_up(path: Path) -> None:
     with EventStore.create(path, is_shared=True) as writer:
         writer.append(ticks(1, 600))
-        with EventStore.open_to_read(path) as reader:
+        with EventReader.open_to_read(path) as reader:
             slowly = iter(reader)
             next(slowly)
             writer.append(ticks(601, 1200))
@@ -120,7 +121,7 @@ def test_results_of_a_run_that_goes_on_copy_it_once_and_not_for_each_trial(
         copies.append(database)
         return shared.in_memory(database, uri)
 
-    monkeypatch.setattr("tunesmith.store.sqlite.in_memory", count)
+    monkeypatch.setattr("tunesmith.store.reading.in_memory", count)
     with EventStore.create(path, is_shared=True) as store:
         store.append([CREATED, *[e.Suggested(n, f"id{n}", f"t{n}", f"t{n}", {}) for n in range(600)]])
         results = tune.load(path.parent)
@@ -130,7 +131,7 @@ def test_results_of_a_run_that_goes_on_copy_it_once_and_not_for_each_trial(
 
 
 def test_a_lock_that_stays_makes_the_tail_grow_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tunesmith.store.sqlite._SHARED_TIMEOUT_S", 0)
+    monkeypatch.setattr("tunesmith.store.database._SHARED_TIMEOUT_S", 0)
     with EventStore.create(path, is_shared=True) as writer:
         holder = sqlite3.connect(path, isolation_level=None)
         holder.execute("BEGIN")
@@ -140,7 +141,7 @@ def test_a_lock_that_stays_makes_the_tail_grow_and_loses_nothing(path: Path, mon
         holder.execute("ROLLBACK")
         writer.append(ticks(601, 1200))
         assert not writer._waiting
-    with EventStore.open_to_read(path) as reader:
+    with EventReader.open_to_read(path) as reader:
         assert list(reader) == ticks(1, 1200)
 
 
@@ -159,7 +160,7 @@ def test_what_a_dead_writer_left_half_done_can_be_read_and_is_taken_back(path: P
     journal = path.with_name("experiment.db-journal")
     assert journal.stat().st_size > 0
     before = path.read_bytes()
-    with EventStore.open_to_read(path) as reader:
+    with EventReader.open_to_read(path) as reader:
         assert list(reader) == ticks(1, 600)
     assert path.read_bytes() == before, "who reads changes nothing"
     with EventStore.open(path, is_shared=True) as store:
@@ -180,11 +181,11 @@ def test_what_is_seen_in_part_is_not_called_damaged_only(path: Path, monkeypatch
             path.write_bytes(whole)
 
     monkeypatch.setattr("time.sleep", arrive)
-    with EventStore.open_to_read(path) as reader:
+    with EventReader.open_to_read(path) as reader:
         assert list(reader) == ticks(1, 600)
     os.truncate(path, len(whole) // 2)
     with pytest.raises(ExperimentDamagedError, match="another machine may be writing it"):
-        EventStore.open_to_read(path)
+        EventReader.open_to_read(path)
 
 
 def test_a_damaged_one_is_recovered_with_its_journal_put_aside(path: Path) -> None:
@@ -198,7 +199,7 @@ def test_a_damaged_one_is_recovered_with_its_journal_put_aside(path: Path) -> No
     assert recover(path.parent).events == 601
     assert not journal.exists()
     assert (path.parent / "damaged-1/experiment.db-journal").read_bytes() == b"of the old file"
-    with EventStore.open_to_read(path) as reader:
+    with EventReader.open_to_read(path) as reader:
         assert list(reader) == [CREATED, *ticks(1, 600)]
 
 

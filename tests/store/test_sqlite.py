@@ -18,6 +18,7 @@ from tunesmith import events as e
 from tunesmith.errors import ExperimentBusyError, StorageError
 from tunesmith.resources import Allocation, Resources
 from tunesmith.store.lock import ExperimentLock
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 from tunesmith.trial import CheckpointRef, Failure
 
@@ -58,7 +59,7 @@ def test_every_kind_of_event_comes_back_equal_and_in_order(path: Path) -> None:
     with EventStore.create(path) as store:
         store.append(EVERYTHING[:4])
         store.append(EVERYTHING[4:])
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         assert list(store.read()) == list(enumerate(EVERYTHING, start=1))
         assert [seq for seq, _ in store.read(after=17)] == [18, 19]
         assert [event for _, event in store.read_trial(1)] == [EVERYTHING[3]]
@@ -67,7 +68,7 @@ def test_every_kind_of_event_comes_back_equal_and_in_order(path: Path) -> None:
 def test_nan_and_infinities_come_back_and_the_text_stays_json(path: Path) -> None:
     with EventStore.create(path) as store:
         store.append([reported(0, 1, loss=math.nan, deep={"a": [math.inf]}, none=None)])
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         ((_, event),) = store.read()
     assert isinstance(event, e.Reported)
     assert math.isnan(event.metrics["loss"])
@@ -87,7 +88,7 @@ def test_a_user_can_query_metrics_with_sql(path: Path) -> None:
 def test_a_reader_sees_what_is_committed_while_a_driver_writes(path: Path) -> None:
     with EventStore.create(path) as writer:
         writer.append([reported(0, 1)])
-        with EventStore.open_to_read(path) as reader:
+        with EventReader.open_to_read(path) as reader:
             assert len(list(reader.read())) == 1
             writer.append([reported(0, 2)])
             assert [seq for seq, _ in reader.read(after=1)] == [2]
@@ -97,13 +98,13 @@ def test_a_reader_in_the_drivers_own_process_leaves_its_locks_alone(path: Path) 
     """Who opens and closes the file himself takes back the locks of SQLite: then others delete the log in use."""
     with EventStore.create(path) as writer:
         writer.append([reported(0, 1)] * 600)
-        with EventStore.open_to_read(path) as reader:
+        with EventReader.open_to_read(path) as reader:
             assert len(list(reader)) == 600
         code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM events').fetchone()"
         subprocess.run([sys.executable, "-c", code, path], check=True)
         assert path.with_name("experiment.db-wal").exists()
         writer.append([reported(0, 2)] * 600)
-    with EventStore.open_to_read(path) as reader:
+    with EventReader.open_to_read(path) as reader:
         assert len(list(reader)) == 1200
 
 
@@ -120,11 +121,11 @@ def test_what_is_no_experiment_is_said_to_be_none(tmp_path: Path, path: Path) ->
         EventStore.open(path)
     path.write_text("hello, I am no database, however long this text may be\n" * 50)
     with pytest.raises(StorageError, match="no database of an experiment"):
-        EventStore.open_to_read(path)
+        EventReader.open_to_read(path)
     other = tmp_path / "other.db"
     sqlite3.connect(other).execute("CREATE TABLE t (x)")
     with pytest.raises(StorageError, match="no database of an experiment"):
-        EventStore.open_to_read(other)
+        EventReader.open_to_read(other)
 
 
 def test_a_newer_schema_is_refused_with_the_way_to_read_it(path: Path) -> None:
@@ -148,7 +149,7 @@ def test_an_experiment_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None
         store.append([reported(0, 1)])
     folder.chmod(0o555)
     try:
-        with EventStore.open_to_read(folder / "experiment.db") as store:
+        with EventReader.open_to_read(folder / "experiment.db") as store:
             assert len(list(store.read())) == 1
     finally:
         folder.chmod(0o755)
@@ -156,7 +157,7 @@ def test_an_experiment_in_a_read_only_folder_can_be_read(tmp_path: Path) -> None
 
 def test_a_tail_goes_into_the_database_when_it_is_long_and_when_the_store_is_closed(path: Path) -> None:
     tail, written = path.with_name("experiment.db-tail"), []
-    with EventStore.create(path) as store, EventStore.open_to_read(path) as reader:
+    with EventStore.create(path) as store, EventReader.open_to_read(path) as reader:
         longest = 0
         for iteration in range(1, 800):
             store.append([reported(0, iteration, text="x" * 3000), reported(1, iteration)])
@@ -187,6 +188,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from tunesmith import events as e
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 store = EventStore.create(Path(sys.argv[1]))
 for i in range(10**9):
@@ -279,6 +281,7 @@ def test_who_is_killed_while_the_database_is_made_leaves_none_or_a_whole_one(pat
     script = """
 import os, signal, sqlite3, sys
 from pathlib import Path
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 left = int(sys.argv[2])
 def count(statement):

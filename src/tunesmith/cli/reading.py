@@ -11,7 +11,8 @@ from tunesmith.callbacks.following import flat
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import StorageError
 from tunesmith.readable import readable_config
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 
 
 def read(folder: Path) -> tuple[e.Created, Experiment]:
@@ -21,7 +22,7 @@ def read(folder: Path) -> tuple[e.Created, Experiment]:
         StorageError: there is no experiment, or it has not begun.
     """
     experiment = Experiment()
-    with EventStore.open_to_read(folder / DATABASE) as store:
+    with EventReader.open_to_read(folder / DATABASE) as store:
         for _, event in store.read_last():
             experiment.apply(event)
     if experiment.created is None:

@@ -16,7 +16,8 @@ from tunesmith.console.words import clean, configuration, counted, duration, fir
 from tunesmith.core.experiment import Experiment, TrialRecord
 from tunesmith.errors import TunesmithError
 from tunesmith.objective import Objective
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 from tunesmith.trial import Status
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class Console(Callback):
 def _history(path: Path) -> Iterator[e.Event]:
     """Yield what earlier sessions recorded: the experiment itself remembers no report but the last of each trial."""
     try:
-        with EventStore.open_to_read(path / DATABASE) as store:
+        with EventReader.open_to_read(path / DATABASE) as store:
             for _, event in store.read():
                 yield event
     except TunesmithError:

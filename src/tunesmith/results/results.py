@@ -22,8 +22,9 @@ from tunesmith.results.reading import Reading
 from tunesmith.results.repeated import Repeated
 from tunesmith.results.shortfall import counts, nothing_best
 from tunesmith.results.trial import Told, Trial, import_pandas
+from tunesmith.store.database import DATABASE
 from tunesmith.store.fetching import as_storage, fetch_database
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.reading import EventReader
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ class Results:
     """
 
     _fetched = False  # whether `path` is a temporary folder with what is elsewhere
-    _copy: EventStore | None = None
+    _copy: EventReader | None = None
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class Results:
         if self._fetched and self.remote is not None:
             fetch_database(self.remote, self.path)
         reading = Reading(Experiment())
-        with EventStore.open_to_read(self.path / DATABASE) as store:
+        with EventReader.open_to_read(self.path / DATABASE) as store:
             for event, _ in store.fold(reading.experiment.apply):
                 reading.see(event)
         return self._take(reading)
@@ -158,9 +159,9 @@ class Results:
         return readable_config(space, values, overrides)
 
     @contextmanager
-    def _opened(self) -> Iterator[EventStore]:
+    def _opened(self) -> Iterator[EventReader]:
         """Give the store. One that is a copy is kept for the next who asks: to make it takes time."""
-        store = self._copy or EventStore.open_to_read(self.path / DATABASE)
+        store = self._copy or EventReader.open_to_read(self.path / DATABASE)
         self._copy = store if store.is_copy else None
         try:
             yield store

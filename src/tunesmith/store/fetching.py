@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith.errors import ArgumentError, StorageError
-from tunesmith.store.sqlite import DATABASE
+from tunesmith.store.database import DATABASE
 
 if TYPE_CHECKING:  # where no URL is used it is not imported
     from tunesmith.remote.storage import RemoteStorage

@@ -15,9 +15,10 @@ from tunesmith.core.experiment import Experiment
 from tunesmith.errors import ExperimentDamagedError, StorageError, TunesmithError
 from tunesmith.remote.files import Files
 from tunesmith.remote.storage import RemoteStorage
+from tunesmith.store.database import DATABASE, is_begun
+from tunesmith.store.reading import EventReader
 from tunesmith.store.sessions import Sessions
 from tunesmith.store.snapshot import beside, relation, snapshot, take_over
-from tunesmith.store.sqlite import DATABASE, EventStore, is_begun
 
 _COPY: Final = f".{DATABASE}.copy"  # the snapshot, while it is on its way
 _THEIRS: Final = f".{DATABASE}.theirs"  # the copy, while it is compared
@@ -113,7 +114,7 @@ class Mirror:
     def _check(self, theirs: Path) -> None:
         """Refuse a copy that can't be read; it is not for this machine to mend it."""
         try:
-            with EventStore.open_to_read(theirs) as store:
+            with EventReader.open_to_read(theirs) as store:
                 store.check()
         except ExperimentDamagedError as error:
             raise StorageError(
@@ -124,7 +125,7 @@ class Mirror:
     def _bring_files(self, database: Path) -> None:
         """Fetch the small files of the trials that go on: what they print is put behind what they have printed."""
         experiment = Experiment()
-        with EventStore.open_to_read(database) as store:
+        with EventReader.open_to_read(database) as store:
             for _, event in store.read_last():
                 experiment.apply(event)
         folders = {trial.folder for trial in experiment.trials if not trial.status.is_final}

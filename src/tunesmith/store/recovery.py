@@ -19,11 +19,13 @@ import msgspec
 from tunesmith.core.experiment import Experiment
 from tunesmith.errors import ExperimentDamagedError, IllegalMoveError, StorageError
 from tunesmith.events import Created, Event, Reported, TrialEvent
+from tunesmith.store.database import BESIDE, DATABASE, is_begun, recovered_path
 from tunesmith.store.encoding import checksum, decode, encode
 from tunesmith.store.lock import ExperimentLock
 from tunesmith.store.pages import Pages, Value
+from tunesmith.store.reading import EventReader
 from tunesmith.store.shared import shared_type
-from tunesmith.store.sqlite import BESIDE, DATABASE, EventStore, is_begun, recovered_path
+from tunesmith.store.sqlite import EventStore
 from tunesmith.store.tail import read_tail, tail_path
 from tunesmith.worker.disk import sync_folder
 
@@ -133,7 +135,7 @@ def _whole(path: Path) -> Recovery | None:
     """Return what is in the store if all of it can be read, None if it is damaged."""
     salvage = Salvage()
     try:
-        with EventStore.open_to_read(path) as store:
+        with EventReader.open_to_read(path) as store:
             store.check()
             whole = all(salvage.take(seq, event) for seq, event in store.read())
     except ExperimentDamagedError:
@@ -145,7 +147,7 @@ def _replace(path: Path) -> Recovery:
     """Put what can be recovered in the place of the damaged files."""
     made, salvage = recovered_path(path), Salvage()
     if made.exists():  # an earlier recovery was interrupted, and all that is left to do is this
-        with closing(EventStore.open_aside(made)) as store:
+        with closing(EventReader.open_aside(made)) as store:
             for seq, event in store.read():
                 salvage.take(seq, event)
         salvage.broken = "an earlier recovery got no further"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from tunesmith.errors import StorageError
-from tunesmith.store.sqlite import BESIDE, EventStore, storage_error
+from tunesmith.store.database import BESIDE, storage_error
+from tunesmith.store.reading import EventReader
 
 Relation = Literal["same", "ahead", "behind", "apart"]
 
@@ -27,7 +28,7 @@ def snapshot(path: Path, target: Path) -> int:
         StorageError: the store can't be read, or `target` can't be written.
     """
     target.unlink(missing_ok=True)
-    with EventStore.open_to_read(path) as store:
+    with EventReader.open_to_read(path) as store:
         try:
             with closing(sqlite3.connect(target, isolation_level=None)) as copy:
                 store.copy_to(copy)
@@ -46,7 +47,7 @@ def relation(ours: Path, theirs: Path) -> Relation:
     Raises:
         StorageError: one of them can't be read.
     """
-    with EventStore.open_to_read(ours) as one, EventStore.open_to_read(theirs) as other:
+    with EventReader.open_to_read(ours) as one, EventReader.open_to_read(theirs) as other:
         mine, yours = one.sums(), other.sums()
         while True:
             left, right = next(mine, None), next(yours, None)

@@ -14,7 +14,8 @@ from tunesmith.compat.ray.registry import get_trainable_cls
 from tunesmith.definition import read_created
 from tunesmith.errors import StorageError
 from tunesmith.results import Trial
-from tunesmith.store.sqlite import DATABASE, EventStore
+from tunesmith.store.database import DATABASE
+from tunesmith.store.reading import EventReader
 
 
 class ExperimentAnalysis:
@@ -32,7 +33,7 @@ class ExperimentAnalysis:
         self._path = Path(os.path.expanduser(experiment_path))  # noqa: PTH111 - text as in 2019
         try:
             self._results = tunesmith.load(self._path)
-            with EventStore.open_to_read(self._path / DATABASE) as store:
+            with EventReader.open_to_read(self._path / DATABASE) as store:
                 created = read_created(store)
         except StorageError as error:
             raise TuneError(f"{experiment_path} is not a valid experiment directory: {error}") from error

@@ -38,8 +38,9 @@ from tunesmith.errors import ResourceError, SearchError
 from tunesmith.resources import Pool
 from tunesmith.resources import Resources as Request
 from tunesmith.schedulers.protocol import Scheduler
+from tunesmith.store.database import BESIDE, DATABASE
 from tunesmith.store.lock import ExperimentLock
-from tunesmith.store.sqlite import BESIDE, DATABASE, EventStore
+from tunesmith.store.reading import EventReader
 
 if TYPE_CHECKING:
     from tunesmith.compat.ray.server import TuneServer
@@ -354,7 +355,7 @@ def _shown(total: Request) -> str:
 
 def _seed_of(database: Path) -> int:
     """Return the seed of an experiment, from which the ids of its trials follow."""
-    with EventStore.open_to_read(database) as store:
+    with EventReader.open_to_read(database) as store:
         created = read_created(store)
     return 0 if created is None else created.seed
 
