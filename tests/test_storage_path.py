@@ -13,6 +13,7 @@ import pytest
 
 import tunesmith as tune
 from tests.conftest import Run
+from tests.remote.population import check_that_one_was_exploited, exploiting
 from tunesmith.cli.main import main
 
 SPACE = {"x": tune.grid_search([1.0, 2.0])}
@@ -111,43 +112,14 @@ def test_a_damaged_checkpoint_goes_back_to_the_one_before(run: Run, tmp_path: Pa
     assert any("damaged" in decision.reason for decision in results[0].decisions)
 
 
-class Population(tune.Trainable):
-    def setup(self, config: dict[str, Any]) -> None:
-        self.value = 0.0
-
-    def step(self) -> dict[str, Any]:
-        self.value += self.config["rate"]
-        return {"value": self.value}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        return {"value": self.value}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.value = checkpoint["value"]
-
-
-def exploiting(storage: tune.RemoteStorage, **more: Any) -> tune.Results:
-    return tune.run(
-        Population, {"rate": tune.grid_search([0.01, 1.0])}, metric="value", mode="max", stop={"training_iteration": 6},
-        scheduler=tune.PopulationBasedTraining(
-            "training_iteration", perturbation_interval=2, hyperparam_mutations={"rate": [0.01, 1.0]}, synch=True,
-            quantile_fraction=0.5,
-        ),
-        storage_path=storage, name="e", verbose=0, seed=1, **more,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_a_population_exploits_what_others_have_sent(tmp_path: Path, there: str, executor: str) -> None:
-    results = exploiting(machine(tmp_path, there, "one"), executor=executor)
-    assert [trial.status for trial in results] == ["TERMINATED"] * 2
-    assert results[0].last_result is not None
-    assert results[0].last_result["value"] > 2, "it went on from the better one's state"
+    check_that_one_was_exploited(exploiting(machine(tmp_path, there, "one"), name="e", executor=executor))
 
 
 def test_memory_is_for_one_process(tmp_path: Path) -> None:
     storage = tune.RemoteStorage("memory://runs", local=tmp_path)
-    assert len(exploiting(storage, executor="inline")) == 2
+    assert len(exploiting(storage, name="e", executor="inline")) == 2
     with pytest.raises(tune.ArgumentError, match="executor='inline'"):
         exploiting(storage)
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import tunesmith as tune
+from tests.remote.population import check_that_one_was_exploited, exploiting
 from tests.remote.servers import PASSWORD, S3Server, Server, SftpServer, wait_until
 from tunesmith.remote.files import Files
 
@@ -231,36 +232,9 @@ def test_a_password_in_the_url_is_used_and_kept_nowhere(tmp_path: Path, sftp: Sf
             assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 
-class Population(tune.Trainable):
-    """Its value grows by its rate, so that the worse one gets nowhere by itself."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.value = 0.0
-
-    def step(self) -> dict[str, Any]:
-        self.value += self.config["rate"]
-        return {"value": self.value}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        return {"value": self.value}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.value = checkpoint["value"]
-
-
 def test_a_population_exploits_checkpoints_that_are_elsewhere(tmp_path: Path, elsewhere: Elsewhere) -> None:
     storage = tune.RemoteStorage(elsewhere.url, elsewhere.options, local=tmp_path)
-    results = tune.run(
-        Population, {"rate": tune.grid_search([0.01, 1.0])}, metric="value", mode="max", stop={"training_iteration": 4},
-        scheduler=tune.PopulationBasedTraining(
-            "training_iteration", perturbation_interval=2, hyperparam_mutations={"rate": [0.01, 1.0]}, synch=True,
-            quantile_fraction=0.5,
-        ),
-        storage_path=storage, name="experiment", verbose=0, seed=1, executor=tune.LocalExecutor(cpus=2),
-    )  # fmt: skip
-    assert [trial.status for trial in results] == ["TERMINATED"] * 2
-    assert results[0].last_result is not None
-    assert results[0].last_result["value"] > 2, "it went on from the better one's state"
+    check_that_one_was_exploited(exploiting(storage, name="experiment", executor=tune.LocalExecutor(cpus=2)))
 
 
 LARGE = """
