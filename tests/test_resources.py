@@ -26,6 +26,7 @@ def test_the_default_request_is_one_cpu() -> None:
         ({"cpu": float("nan")}, "zero or more"),
         ({"cpu": True}, "must be a number"),
         (["cpu"], "must be a mapping"),
+        ([{"cpu": 1}, {"cpu": 1}], r"RayExecutor\(bundles="),
     ],
 )
 def test_a_bad_request_is_refused(request_: Any, words: str) -> None:

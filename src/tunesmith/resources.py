@@ -39,7 +39,10 @@ class Resources(msgspec.Struct, frozen=True):
         if request is None:
             return cls()
         if not isinstance(request, Mapping):
-            raise ArgumentError(f"resources must be a mapping such as {{'cpu': 1, 'gpu': 0.5}}, got {request!r}.")
+            several = " Several bundles a trial are RayExecutor(bundles=[...])." if isinstance(request, list) else ""
+            raise ArgumentError(
+                f"resources must be a mapping such as {{'cpu': 1, 'gpu': 0.5}}, got {request!r}.{several}"
+            )
         amounts: dict[str, float] = {}
         for name, amount in request.items():
             key = {"CPU": "cpu", "GPU": "gpu"}.get(name, name)
