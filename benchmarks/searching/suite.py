@@ -19,11 +19,9 @@ QUICK = {
     "f8 with noise, d=5", "f10 with 2 constraints, d=5", "two objectives, spheres, d=5", "two objectives, gaps, d=6",
     "MF-Hartmann 3, good", "MF-Hartmann 6, bad", "lcbench 167168, by epochs", "lcbench 189906, by epochs",
 }  # fmt: skip
-PARALLEL = {
-    "f8, d=5", "f15, d=5", "f21, d=10", "f10, d=20", "f21 with whole numbers, d=10", "f8 with categories, d=10",
-    "lcbench 167168", "rbv2_rpart 1489", "HPOBench car", "NASBench201 cifar100",
-    "tree of 4 functions, shared variables", "nested tree",
-    "f15 with noise, d=5", "f10 with 2 constraints, d=5", "two objectives, convex, d=6",
+PARALLEL = QUICK | {
+    "f15, d=5", "f21, d=10", "f10, d=20", "f21 with whole numbers, d=10", "f8 with categories, d=10",
+    "f15 with noise, d=5", "two objectives, convex, d=6",
     "MF-Hartmann 3, terrible", "MF-Hartmann 6, good", "lcbench 168910, by epochs",
 }  # fmt: skip
 """The tasks for 8 and 64 workers."""

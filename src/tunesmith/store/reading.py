@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -46,6 +46,7 @@ _HALF_SEEN = (
 )
 
 T = TypeVar("T")
+R = TypeVar("R", bound="EventReader")
 
 
 class _Head(msgspec.Struct):
@@ -337,7 +338,7 @@ class EventReader:
         """Let the database go."""
         self._db.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self: R) -> R:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
