@@ -41,6 +41,19 @@ def test_short_trials_are_not_held_up_by_a_long_suggestion() -> None:
     assert choose(known(100, seconds=0.3, pending=20)).engine == "tpe"
 
 
+def test_how_long_a_trial_takes_is_said_by_those_that_were_ended_early_too() -> None:
+    encoding = Encoding(Space({"x": tune.uniform(0, 1), "y": tune.uniform(0, 1)}))
+    found = Known(encoding, LOSS, None, 1, by_progress=True)
+    for number, row in enumerate(np.random.default_rng(0).random((60, 2))):
+        found.begin(number, row, None)
+        steps = 100 if number % 3 == 2 else 1
+        metrics = {"loss": float(row.sum()), "training_iteration": steps, "time_total_s": 0.1 * steps}
+        found.end(number, metrics, failed=False, curtailed=steps == 1)
+    assert found.count == 20, "the others have not come far enough for a result"
+    assert choose(found).engine == "tpe"
+    assert "0.1 s" in choose(found).why
+
+
 def test_of_many_workers_each_gets_a_cheap_guess_of_the_process() -> None:
     assert choose(known(100, seconds=1.0, pending=64)).engine == "gp"
     assert choose(known(100, seconds=1.0, pending=500)).engine == "gp"

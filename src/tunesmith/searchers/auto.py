@@ -69,7 +69,7 @@ def choose(known: Known) -> Choice:
     if objectives > 1 and count >= _POPULATION:
         return Choice("nsga2", "tpe", f"{objectives} objectives and more than {_POPULATION} trials")
     seconds, allowed = _allowed(known)
-    if gp_seconds(count, known.encoding.dimensions, len(known.pending)) > allowed:
+    if gp_seconds(known) > allowed:
         return Choice("tpe", "tpe", f"trials take {seconds:.2g} s, and a Gaussian process more than its part of that")
     limit = _MODEL if objectives == 1 else _MANY_MODEL
     if count < limit:
@@ -77,20 +77,23 @@ def choose(known: Known) -> Choice:
     return Choice("tpe", "gp", f"{limit} trials and more")
 
 
-def gp_seconds(count: int, dimensions: int, pending: int = 0) -> float:
-    """Return about how long a suggestion of a Gaussian process takes after `count` trials (benchmarks/search.md)."""
-    from tunesmith.searchers.gp import CROWD
+def gp_seconds(known: Known) -> float:
+    """Return about how long a suggestion of a Gaussian process takes (benchmarks/search.md)."""
+    from tunesmith.searchers.gp import ASIDE, CROWD
     from tunesmith.searchers.gp_model import SLACK
 
-    trials = min(count, _MODEL)
-    alone = 0.015 + 1e-7 * trials**2 + 3e-4 * dimensions
+    pending, rows = len(known.pending), min(known.count, _MODEL)
+    is_crowd = pending >= CROWD
+    if not is_crowd:
+        rows += pending + min(len(known.aside), ASIDE)
+    alone = 0.015 + 1e-7 * rows**2 + 3e-4 * known.encoding.dimensions
     # Of a crowd each is a guess, and the model is made once for many of them.
-    return alone if pending < CROWD else _GUESS_S + 2 * alone / (pending // SLACK)
+    return _GUESS_S + 2 * alone / (pending // SLACK) if is_crowd else alone
 
 
 def _allowed(known: Known) -> tuple[float, float]:
     """Return how long a trial takes, in seconds, and how long a suggestion may take; NaN and inf if nobody knows."""
-    taken = known.seconds[:_LOOKED_AT]
+    taken = known.durations(_LOOKED_AT)
     seconds = float(np.nanmedian(taken)) if not np.isnan(taken).all() else np.nan
     if isnan(seconds):
         return seconds, inf

@@ -26,7 +26,7 @@ _BLIND = 0.02  # of the suggestions are random, in case that the model is wrong
 _BASES = 5
 _SAME = 1e-3  # of the range
 _INITIAL = 5
-_ASIDE = 256  # trials without a comparable result that are taken as known to the model's doubts
+ASIDE = 256  # trials without a comparable result that are taken as known to the model's doubts
 
 
 class GPSearch(PlainSearcher):
@@ -100,7 +100,7 @@ class GPEngine:
             return Proposal(moves.random(1, rng), memo, "at random, in case that the model is wrong")
         if is_crowded:
             return Proposal(self._guess(known, model, moves, rng), memo, "one of many guesses")
-        acquisition = _acquisition(model, np.concatenate([known.aside[-_ASIDE:], known.pending]), rng)
+        acquisition = _acquisition(model, np.concatenate([known.aside[-ASIDE:], known.pending]), rng)
         scale = np.clip(lengths(model.objectives), 0.05, 2.0)
         search = Search(moves, acquisition, _region(known, model, moves), scale, _seen(known))
         rows = _apart(search.best(_bases(model), rng), known.pending, moves.is_category)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from math import isfinite, nan
 from typing import Any, NamedTuple
 
@@ -30,7 +31,6 @@ class Known:
             number: an observation that here is nothing to be had.
         violations: shape (n, c): by constraint, by how much it is broken; 0 or less where it holds, NaN if unknown.
         steps: shape (n,): the ``training_iteration`` of the last result; 0 without one.
-        seconds: shape (n,): the ``time_total_s`` of the last result; NaN without one.
         numbers: the n trials' numbers; below 0 for those of an older experiment.
         pending: shape (p, dimensions): the configurations that are under way and have not reported yet, in the order of
             their beginnings; without `by_progress` all that are under way.
@@ -88,10 +88,14 @@ class Known:
         """The last ``training_iteration``."""
         return self._results.array[:, -2]
 
-    @property
-    def seconds(self) -> Array:
-        """The last ``time_total_s``."""
-        return self._results.array[:, -1]
+    def durations(self, count: int) -> Array:
+        """Return the last ``time_total_s`` of the first trials that were heard of, `count` at most; NaN without one.
+
+        With `by_progress` those are among them that a scheduler has ended early.
+        """
+        if not self._facts:
+            return self._results.array[:count, -1]
+        return np.array([fact.result[-1] for fact in islice(self._facts.values(), count)])
 
     @property
     def pending(self) -> Array:
