@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,15 @@ def test_what_is_wrong_with_the_place_is_told_before_the_first_trial(run: Run, t
     assert not (tmp_path / "one").exists()
 
 
+def works_below(folder: Path) -> bool:
+    """Whether a process is at work in a folder, or in one below it."""
+    for process in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if folder in process.readlink().parents:
+                return True
+    return False
+
+
 def test_a_driver_that_was_killed_is_resumed_elsewhere_with_nothing_lost_or_doubled(tmp_path: Path, there: str) -> None:
     script = tmp_path / "script.py"
     script.write_text(f"""
@@ -180,6 +191,8 @@ print([[row["training_iteration"] for row in trial.history] for trial in results
         assert process.poll() is None
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    while works_below(one):  # its workers die of it, and what one has sent at last nobody would look for so soon
+        time.sleep(0.01)
     done = subprocess.run([sys.executable, script, tmp_path / "two"], capture_output=True, text=True, check=False)
     assert done.stdout == "True\n", done.stderr
     whole = sorted((tmp_path / "there/e").glob("*/checkpoint_*"))
