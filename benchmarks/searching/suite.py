@@ -20,7 +20,7 @@ QUICK = {
     "MF-Hartmann 3, good", "MF-Hartmann 6, bad", "lcbench 167168, by epochs", "lcbench 189906, by epochs",
 }  # fmt: skip
 PARALLEL = QUICK | {
-    "f15, d=5", "f21, d=10", "f10, d=20", "f21 with whole numbers, d=10", "f8 with categories, d=10",
+    "f21, d=10", "f10, d=20", "f21 with whole numbers, d=10", "f8 with categories, d=10",
     "f15 with noise, d=5", "two objectives, convex, d=6",
     "MF-Hartmann 3, terrible", "MF-Hartmann 6, good", "lcbench 168910, by epochs",
 }  # fmt: skip

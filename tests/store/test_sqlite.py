@@ -188,7 +188,6 @@ WRITER = """
 import sys
 from pathlib import Path
 from tunesmith import events as e
-from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 store = EventStore.create(Path(sys.argv[1]))
 for i in range(10**9):
@@ -281,7 +280,6 @@ def test_who_is_killed_while_the_database_is_made_leaves_none_or_a_whole_one(pat
     script = """
 import os, signal, sqlite3, sys
 from pathlib import Path
-from tunesmith.store.reading import EventReader
 from tunesmith.store.sqlite import EventStore
 left = int(sys.argv[2])
 def count(statement):

@@ -28,7 +28,7 @@ from tunesmith.store.database import (
     schema_version,
     status,
     storage_error,
-)  # fmt: skip
+)
 from tunesmith.store.encoding import checksum, decode, decode_many
 from tunesmith.store.shared import in_memory, journal_path
 from tunesmith.store.tail import Row, read_tail, tail_path
@@ -179,8 +179,10 @@ class EventReader:
 
     def _look_again(self, *, surely: bool = False) -> None:
         """Make a new copy of the database, for who reads a copy, if it has changed."""
+        if self._renew is None:
+            return
         now = status(self.path)
-        if self._renew is not None and (surely or now != self._copied):
+        if surely or now != self._copied:
             self._db.close()
             self._db, self._copied, self._seen = self._renew(), now, None
 

@@ -21,7 +21,7 @@ from tunesmith.store.database import (
     connect,
     create,
     storage_error,
-)  # fmt: skip
+)
 from tunesmith.store.encoding import checksum, encode
 from tunesmith.store.reading import EventReader
 from tunesmith.store.tail import Row, Tail, tail_path
